@@ -1,0 +1,222 @@
+"""What must hold between settings, one row each; those within a namespace are in `channel_relations`.
+
+A row's text is a format string over `c` (the Config). Predicates read the Config only, save for those
+that open a file it names.
+"""
+
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from node.config import patterns
+from node.config.channel_relations import Broken, broken_channels
+from node.config.options import Config
+from node.config.schema import NAMESPACES
+
+
+class Relation(NamedTuple):
+    """One row: what must hold between options.
+
+    Attributes:
+        paths: dotted paths it speaks of; the first is blamed.
+        holds: whether it does.
+        text: what is wrong and what to do.
+    """
+
+    paths: tuple[str, ...]
+    holds: Callable[[Config], bool]
+    text: str
+
+
+def _readable(name: str) -> bool:
+    try:
+        with Path(name).open("rb"):
+            return True
+    except OSError:
+        return False
+
+
+def _broker_accounts(c: Config) -> int:
+    nats = c.broker.nats
+    return sum(
+        map(bool, (nats.user or nats.password, nats.token, nats.credentials_file, nats.nkey_seed_file))
+    )
+
+
+def _marks(c: Config) -> list[str]:
+    channel = c.channel
+    return [channel.namespace_boundary, channel.private_prefix, channel.user_boundary, channel.user_separator]
+
+
+def _differ(marks: list[str]) -> bool:
+    return len(set(marks)) == len(marks)
+
+
+_POSITIVE = (
+    "client.ping_interval",
+    "client.stale_close_delay",
+    "client.channel_limit",
+    "client.queue_max_size",
+    "client.history_max_publication_limit",
+    "client.recovery_max_publication_limit",
+    "client.command_deadline_s",
+    "client.close_deadline_s",
+    "channel.max_length",
+    "channel.history_meta_ttl",
+    "http_server.backlog",
+    "http_server.head_bytes_max",
+    "http_server.head_deadline_s",
+    "http_server.keep_alive_s",
+    "http_server.peer_silent_max_s",
+    "http_api.body_bytes_max",
+    "http_api.body_deadline_s",
+    "websocket.message_size_limit",
+    "uni_sse.max_request_body_size",
+    "uni_sse.retry_ms",
+    "broker.nats.connect_deadline_s",
+    "broker.nats.request_deadline_s",
+    "broker.nats.ping_interval_s",
+    "broker.nats.reconnect_delay_max_s",
+    "broker.nats.outbox_bytes_max",
+    "broker.nats.duplicate_window",
+    "broker.lost_max_s",
+    "history.tail_size",
+    "history.tail_bytes_max",
+    "history.check_interval_s",
+    "history.check_batch",
+    "history.resubscribe_rate",
+    "node.info_interval_s",
+    "shutdown.timeout",
+)
+_NOT_NEGATIVE = ("client.user_connection_limit", "client.connection_limit")
+_FILES = tuple(
+    f"broker.nats.{name}"
+    for name in ("tls.ca_file", "tls.cert_file", "tls.key_file", "credentials_file", "nkey_seed_file")
+)
+
+
+def _above(path: str, least: int) -> Relation:
+    get = attrgetter(path)
+    return Relation((path,), lambda c: get(c) >= least, f"is {{c.{path}:g}}; give {least} or more")
+
+
+def _positive(path: str) -> Relation:
+    get = attrgetter(path)
+    return Relation((path,), lambda c: get(c) > 0, f"is {{c.{path}:g}}; give more than 0")
+
+
+def _file(path: str) -> Relation:
+    get = attrgetter(path)
+    return Relation(
+        (path,),
+        lambda c: not get(c) or _readable(get(c)),
+        f"{{c.{path}}} does not exist or cannot be read; check the path and its permissions",
+    )
+
+
+RELATIONS: tuple[Relation, ...] = (
+    *map(_positive, _POSITIVE),
+    *(_above(path, 0) for path in _NOT_NEGATIVE),
+    *map(_file, _FILES),
+    Relation(
+        ("client.pong_timeout", "client.ping_interval"),
+        lambda c: c.client.pong_timeout < c.client.ping_interval,
+        "is {c.client.pong_timeout:g} s and must be below client.ping_interval ({c.client.ping_interval:g})",
+    ),
+    Relation(
+        ("http_server.port",),
+        lambda c: 0 <= c.http_server.port <= 65535,
+        "is {c.http_server.port}; give 1 to 65535, or 0 for any free port",
+    ),
+    Relation(
+        ("history.check_batch",),
+        lambda c: c.history.check_batch <= 1000,
+        "is {c.history.check_batch}; give 1000 or less, since the store answers 1,024 at most",
+    ),
+    Relation(
+        ("broker.nats.stream_replicas",),
+        lambda c: 1 <= c.broker.nats.stream_replicas <= 5,
+        "is {c.broker.nats.stream_replicas}; give 1 to 5, which is what JetStream keeps",
+    ),
+    Relation(
+        ("broker.nats.prefix",),
+        lambda c: patterns.SUBJECT_TOKEN.fullmatch(c.broker.nats.prefix) is not None,
+        "is not one token of a subject; use letters, digits, `-` and `_`",
+    ),
+    Relation(
+        ("broker.nats.url",),
+        lambda c: all(patterns.BROKER_URL.fullmatch(url.strip()) for url in c.broker.nats.url.split(",")),
+        "is not a comma-separated list of nats://host:port or tls://host:port",
+    ),
+    Relation(
+        ("broker.nats.tls.cert_file", "broker.nats.tls.key_file"),
+        lambda c: bool(c.broker.nats.tls.cert_file) == bool(c.broker.nats.tls.key_file),
+        "goes with broker.nats.tls.key_file; give both or neither",
+    ),
+    Relation(
+        (
+            "broker.nats.user",
+            "broker.nats.token",
+            "broker.nats.credentials_file",
+            "broker.nats.nkey_seed_file",
+        ),
+        lambda c: _broker_accounts(c) <= 1,
+        "more than one way to log in; keep one of user and password, token, credentials_file, nkey_seed_file",
+    ),
+    Relation(
+        ("client.token.hmac_secret_key", "client.token.hmac_previous_secret_key"),
+        lambda c: (
+            not any(
+                key.lstrip().startswith(("-----BEGIN", "ssh-"))
+                for key in (c.client.token.hmac_secret_key, c.client.token.hmac_previous_secret_key)
+            )
+        ),
+        "is a public or private key, not a shared secret; give random text nobody else knows",
+    ),
+    Relation(
+        ("client.token.hmac_previous_secret_key", "client.token.hmac_secret_key"),
+        lambda c: bool(c.client.token.hmac_secret_key) or not c.client.token.hmac_previous_secret_key,
+        "is set while client.token.hmac_secret_key is not; give the present key too",
+    ),
+    Relation(
+        ("http_api.key",),
+        lambda c: patterns.PRINTABLE_ASCII.fullmatch(c.http_api.key) is not None,
+        "has characters that do not survive in an HTTP header; use printable ASCII without spaces",
+    ),
+    Relation(
+        ("client.allowed_origins",),
+        lambda c: all(o in {"*", "null"} or patterns.ORIGIN.fullmatch(o) for o in c.client.allowed_origins),
+        "each is scheme://host, scheme://host:port, or *, without a path; for example https://*.example.com",
+    ),
+    Relation(
+        (
+            "channel.namespace_boundary",
+            "channel.private_prefix",
+            "channel.user_boundary",
+            "channel.user_separator",
+        ),
+        lambda c: all(len(mark) == 1 and "!" <= mark <= "~" for mark in _marks(c)) and _differ(_marks(c)),
+        "the boundary, prefix and separator signs of channel names are one printable ASCII character each, "
+        "and all different",
+    ),
+    Relation(
+        (NAMESPACES,),
+        lambda c: len({n.name for n in c.channel.namespaces}) == len(c.channel.namespaces),
+        "a name is used twice; merge the two namespaces or rename one",
+    ),
+)
+
+
+def broken(config: Config) -> Iterator[Broken]:
+    """Every relation that does not hold.
+
+    Args:
+        config: with every option of its type.
+    """
+    for row in RELATIONS:
+        if not row.holds(config):
+            yield Broken(row.paths, row.text.format(c=config))
+    yield from broken_channels("channel.without_namespace", config.channel.without_namespace, config)
+    for index, namespace in enumerate(config.channel.namespaces):
+        yield from broken_channels(f"{NAMESPACES}[{index}]", namespace, config)

@@ -1,0 +1,119 @@
+"""The options as a map of dotted paths, read off the structs once. Pure."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from node.config.options import Config, Namespace
+
+NAMESPACES = "channel.namespaces"
+ENV_PREFIX = "BROADCAST_"
+# Never shown: not in error messages, not by `describe`.
+SECRETS = frozenset(
+    {
+        "client.token.hmac_secret_key",
+        "client.token.hmac_previous_secret_key",
+        "http_api.key",
+        "broker.nats.password",
+        "broker.nats.token",
+        "broker.nats.url",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One struct of options.
+
+    Attributes:
+        path: its dotted path, "" for the root.
+        options: name -> type of what can be set in it directly.
+        sections: names of the sections inside it.
+        required: options without a default.
+    """
+
+    path: str
+    options: dict[str, Any]
+    sections: frozenset[str]
+    required: frozenset[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Everything that may be written in this section."""
+        return [*self.options, *self.sections]
+
+
+def join(section: str, name: str) -> str:
+    """The dotted path of `name` in a section."""
+    return f"{section}.{name}" if section else name
+
+
+def is_section(kind: Any) -> bool:
+    """Whether an option's type is a section of its own."""
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _walk(struct: type[msgspec.Struct], path: str) -> Iterator[Section]:
+    fields = msgspec.structs.fields(struct)
+    inner = {field.name: field.type for field in fields if is_section(field.type)}
+    yield Section(
+        path=path,
+        options={field.name: field.type for field in fields if field.name not in inner},
+        sections=frozenset(inner),
+        required=frozenset(field.name for field in fields if field.required),
+    )
+    for name, kind in inner.items():
+        yield from _walk(kind, join(path, name))
+
+
+SECTIONS: dict[str, Section] = {section.path: section for section in _walk(Config, "")}
+NAMESPACE_SECTION = next(_walk(Namespace, f"{NAMESPACES}[]"))
+OPTIONS: dict[str, Any] = {
+    join(section.path, name): kind for section in SECTIONS.values() for name, kind in section.options.items()
+}
+ENV_NAMES: dict[str, str] = {ENV_PREFIX + path.replace(".", "_").upper(): path for path in OPTIONS}
+
+
+def unknown_key(section: Section, name: str) -> str:
+    """What to tell somebody who wrote a key that `section` does not have.
+
+    Args:
+        section: where it was written.
+        name: what was written.
+    """
+    hints = []
+    if near := difflib.get_close_matches(name, section.names, n=1, cutoff=0.7):
+        hints.append(f"did you mean `{near[0]}`?")
+    places = [
+        other.path or "the top level"
+        for other in (*SECTIONS.values(), NAMESPACE_SECTION)
+        if other.path != section.path and name in other.names
+    ]
+    if places:
+        hints.append(f"`{name}` belongs in {' or '.join(places)}")
+    if not hints:
+        hints.append(f"known here: {', '.join(sorted(section.names))}")
+    return "unknown key; " + "; ".join(hints)
+
+
+def unknown_variable(name: str) -> str:
+    """What to tell somebody who set an environment variable that is no option.
+
+    Args:
+        name: of the variable.
+    """
+    near = difflib.get_close_matches(name, ENV_NAMES, n=1, cutoff=0.0)
+    return f"unknown variable; the nearest known one is {near[0]}; rename it or unset it"
+
+
+def unknown_path(path: str) -> str:
+    """What to tell somebody who overrode an option that does not exist.
+
+    Args:
+        path: dotted, as given.
+    """
+    near = difflib.get_close_matches(path, OPTIONS, n=1, cutoff=0.0)
+    return f"unknown option; the nearest known one is {near[0]}"
