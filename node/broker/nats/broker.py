@@ -1,0 +1,398 @@
+"""The broker on NATS: publications travel over the feed and are stored in JetStream streams.
+
+Ties together what the modules beside it do: `feed` is the connection, `subjects` and `envelope` say how a
+publication looks, `keeper` knows the streams and their epochs, `reads` asks for what is stored.
+"""
+
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+import trio
+
+from node.broker.interface import (
+    BrokerError,
+    BrokerUnavailable,
+    Head,
+    HistoryOptions,
+    Interest,
+    Listener,
+    Live,
+    Message,
+    Page,
+)
+from node.broker.namespaces import Namespaces
+from node.broker.nats.envelope import (
+    Decoder,
+    encode_headers,
+    encode_tombstone,
+    random_message_id,
+)
+from node.broker.nats.envelope import (
+    message_id as key_message_id,
+)
+from node.broker.nats.feed import Feed, Subscription
+from node.broker.nats.jetstream import WRONG_LAST_SEQUENCE, Ack, JetStream, JetStreamError, parse_ack
+from node.broker.nats.keeper import Keeper, Stream
+from node.broker.nats.patience import Patience
+from node.broker.nats.protocol import Msg
+from node.broker.nats.reads import Reader
+from node.broker.nats.subjects import Subjects
+from node.config.options import NatsOptions
+from node.protocol.messages import StreamPosition
+
+logger = structlog.get_logger(__name__)
+
+# Markers are looked at often enough to be written again long before a stream drops them.
+_CHECKS_PER_MAX_AGE = 8
+_CHECK_INTERVAL_MAX_S = 3600.0
+_CHECK_RETRY_S = 1.0
+# Doubts that come faster than this share a check.
+_CHECK_PAUSE_S = 0.01
+_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM"
+_LEADER_ELECTED = f"{_ADVISORIES}.LEADER_ELECTED.".encode()
+
+
+class NatsInterest:
+    """A live subscription to one channel."""
+
+    __slots__ = ("_broker", "_deliver", "_stream", "channel", "subscription")
+
+    def __init__(
+        self, broker: "NatsBroker", channel: str, stream: Stream | None, deliver: Callable[[Live], None]
+    ) -> None:
+        self._broker = broker
+        self._stream = stream
+        self._deliver = deliver
+        self.channel = channel
+        self.subscription: Subscription | None = None
+
+    def receive(self, msg: Msg) -> None:
+        """Hand a message of the feed on."""
+        live = self._broker.decoder.decode(msg.headers, msg.payload)
+        if live.offset and self._stream is not None:
+            self._broker.note_live(self._stream, live.offset)
+        self._deliver(live)
+
+
+class NatsBroker:
+    """A node's broker over NATS and JetStream; see `node.broker.interface.Broker` for the promises.
+
+    Args:
+        options: `broker.nats`.
+        namespaces: what is kept of which channels.
+        name: what the servers show for this node's connection.
+        rng: for tests; the system's randomness if None.
+        now_ms: the clock ages are judged by, milliseconds since 1970.
+
+    Attributes:
+        feed: the connection, with counters of its own.
+        keeper: the streams, with counters of its own (`created`, `checks`, `epoch_changes`).
+        decoder: counts `undecodable` headers.
+        publishes, plain_publishes: accepted messages with and without history.
+        retries: tries of a publish after the first.
+        duplicates: publishes answered with the position of an earlier one.
+        removals: calls of `remove_history` that were done.
+    """
+
+    def __init__(
+        self,
+        options: NatsOptions,
+        namespaces: Namespaces,
+        *,
+        name: str,
+        rng: random.Random | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._namespaces = namespaces
+        self._deadline_s = float(options.request_deadline_s)
+        self._subjects = Subjects(options.prefix, namespaces)
+        self.feed = Feed(options, name=name, on_broken=self._broken, on_restored=self._restored, rng=rng)
+        self._jetstream = JetStream(self.feed)
+        self.decoder = Decoder()
+        self.keeper = Keeper(
+            self._jetstream, self._subjects, options, namespaces.histories(), self._epoch_changed
+        )
+        self._reader = Reader(
+            self._jetstream,
+            self._subjects,
+            self.keeper,
+            self.decoder,
+            deadline_s=self._deadline_s,
+            now_ms=now_ms,
+        )
+        self._origin = secrets.token_hex(8)
+        self._messages = 0
+        self._doubted = trio.Event()
+        self.publishes = self.plain_publishes = self.retries = self.duplicates = self.removals = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the feed stands now."""
+        return self.feed.connected
+
+    @property
+    def disconnected_for_s(self) -> float:
+        """Seconds since the feed broke or was never made, 0.0 while it stands."""
+        return self.feed.disconnected_for_s
+
+    @property
+    def reads(self) -> int:
+        """Calls of `heads` and `read`."""
+        return self._reader.reads
+
+    @property
+    def reads_repeated(self) -> int:
+        """Answers to reads that were not good enough and were asked for again."""
+        return self._reader.repeated
+
+    @property
+    def undecodable(self) -> int:
+        """Headers that could not be read; their messages were delivered without them."""
+        return self.decoder.undecodable
+
+    @property
+    def epoch_changes(self) -> int:
+        """How often a stream lost its sequence, as this node saw it."""
+        return self.keeper.epoch_changes
+
+    async def run(
+        self, listener: Listener, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Carry messages until cancelled: a task of its own. Started at once, not when connected."""
+        self._listener = listener
+        for stream in self.keeper.streams.values():
+            self.feed.subscribe(f"{_ADVISORIES}.*.{stream.name}", self._advisory_of(stream))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.feed.run)
+            nursery.start_soon(self._check_streams)
+            task_status.started()
+
+    def counters(self) -> dict[str, int]:
+        """See `Broker.counters`."""
+        return {
+            "feed_reconnects": self.feed.reconnects,
+            "broker_publish_retries": self.retries,
+            "broker_duplicates": self.duplicates,
+            "broker_reads": self.reads,
+            "broker_reads_repeated": self.reads_repeated,
+            "broker_epoch_changes": self.epoch_changes,
+            "broker_undecodable_headers": self.undecodable,
+        }
+
+    async def flush(self) -> None:
+        """See `Broker.flush`."""
+        await self.feed.flush(self._deadline_s)
+
+    async def publish(
+        self,
+        channel: str,
+        message: Message,
+        history: HistoryOptions | None = None,
+        message_id: str = "",
+    ) -> StreamPosition | None:
+        """Publish; see `Broker.publish`. Without history a message id has no effect."""
+        if history is None:
+            self.feed.publish(self._subjects.live(channel), message.data, encode_headers(message))
+            self.plain_publishes += 1
+            return None
+        stream = self._stream_of(channel)
+        nats_message_id = key_message_id(channel, message_id) if message_id else self._random_message_id()
+        headers = encode_headers(message, nats_message_id)
+        ack = await self._store(stream, self._subjects.store(channel), message.data, headers)
+        self.publishes += 1
+        self.duplicates += ack.duplicate
+        return StreamPosition(ack.seq, stream.epoch)
+
+    async def subscribe(self, channel: str, deliver: Callable[[Live], None]) -> NatsInterest:
+        """Ask for live messages; see `Broker.subscribe`."""
+        stream = self.keeper.streams.get(self._subjects.partition_of(channel))
+        interest = NatsInterest(self, channel, stream, deliver)
+        patience = Patience(self._deadline_s)
+        interest.subscription = subscription = self.feed.subscribe(
+            self._subjects.live(channel), interest.receive
+        )
+        try:
+            while True:
+                try:
+                    # A feed that was restored meanwhile has every subscription in force.
+                    await self.feed.wait_connected(patience.left_s)
+                    await self.feed.flush(patience.left_s)
+                except BrokerUnavailable as error:
+                    await patience.pause(str(error))
+                else:
+                    return interest
+        except BaseException:
+            self.feed.unsubscribe(subscription)
+            raise
+
+    def unsubscribe(self, interest: Interest) -> None:
+        """Give an interest back; a second time does nothing."""
+        if not isinstance(interest, NatsInterest):
+            raise TypeError("an interest goes back to the broker it came from")
+        subscription, interest.subscription = interest.subscription, None
+        if subscription is not None:
+            self.feed.unsubscribe(subscription)
+
+    async def heads(self, channels: Sequence[str]) -> dict[str, Head]:
+        """The heads of many channels; see `Broker.heads`."""
+        by_stream: dict[Stream, list[str]] = {}
+        for channel in channels:
+            by_stream.setdefault(self._stream_of(channel), []).append(channel)
+        return await self._reader.heads(list(by_stream.items()))
+
+    async def read(self, channel: str, since: int, limit: int, *, at_least: int = 0) -> Page:
+        """Stored messages after `since`; see `Broker.read`."""
+        return await self._reader.read(self._stream_of(channel), channel, since, limit, at_least)
+
+    async def remove_history(self, channel: str) -> StreamPosition:
+        """Remove what is stored and leave a tombstone; see `Broker.remove_history`.
+
+        The tombstone is stored first and what is below it is purged then: a read between the two finds it
+        and is not complete. Compare-and-set on the head keeps it above everything that is removed.
+        """
+        stream, subject = self._stream_of(channel), self._subjects.store(channel)
+        patience = Patience(self._deadline_s)
+        head = (await self._reader.heads([(stream, (channel,))]))[channel]
+        while True:
+            headers = encode_tombstone(self._random_message_id(), head.offset)
+            try:
+                ack = await self._store(stream, subject, b"", headers)
+                break
+            except JetStreamError as error:
+                if error.err_code not in WRONG_LAST_SEQUENCE:
+                    raise
+                # Something was published meanwhile, or an answer was lost and this tombstone is the head.
+                await patience.pause(str(error))
+                head = (await self._reader.heads([(stream, (channel,))]))[channel]
+        while True:
+            try:
+                await self._jetstream.purge(stream.name, subject, ack.seq, deadline_s=patience.attempt_s)
+                break
+            except BrokerUnavailable as error:
+                await patience.pause(str(error))
+        self.removals += 1
+        return StreamPosition(ack.seq, stream.epoch)
+
+    def tell(self, topic: str, data: bytes) -> None:
+        """Send to every node that listens to `topic`; dropped while the feed is cut."""
+        try:
+            self.feed.publish(self._subjects.node(topic), data)
+        except BrokerUnavailable:
+            # At most once is all that was promised; the feed counts what it refuses.
+            logger.debug("not told", topic=topic)
+
+    async def listen(self, topic: str, deliver: Callable[[bytes], None]) -> None:
+        """Hear what is told `topic` from now on; kept across reconnects."""
+        self.feed.subscribe(self._subjects.node(topic), lambda msg: deliver(msg.payload))
+        if self.feed.connected:
+            # A feed that breaks now has every subscription in force when it is back.
+            with contextlib.suppress(BrokerUnavailable):
+                await self.feed.flush(self._deadline_s)
+
+    def note_live(self, stream: Stream, offset: int) -> None:
+        """Look at a live copy's sequence: one below the last may mean that sequences started again."""
+        if offset < stream.live:
+            self._doubt(stream)
+        elif offset > stream.seen:
+            stream.seen = offset
+        stream.live = offset
+
+    async def _store(self, stream: Stream, subject: str, payload: bytes, headers: bytes) -> Ack:
+        """Publish to a stream until it is stored, always with the same message id."""
+        patience = Patience(self._deadline_s)
+        if not stream.verified:
+            await self._verify(stream, patience)
+        seen, epoch = stream.seen, stream.epoch
+        while True:
+            try:
+                answer = await self.feed.request(subject, payload, headers, deadline_s=patience.attempt_s)
+                ack = parse_ack(answer)
+                break
+            except BrokerUnavailable as error:
+                self.retries += 1
+                self._doubt(stream)
+                await patience.pause(str(error))
+                await self._verify(stream, patience)
+        if ack.seq > seen:
+            if ack.seq > stream.seen and stream.epoch == epoch:
+                stream.seen = ack.seq
+        elif not ack.duplicate and stream.epoch == epoch:
+            # What was stored after a sequence was seen has a higher one, unless the stream lost it.
+            stream.doubt()
+            await self._verify(stream, patience)
+        return ack
+
+    async def _verify(self, stream: Stream, patience: Patience) -> None:
+        while True:
+            try:
+                await self.keeper.verify(stream, patience)
+                return
+            except BrokerUnavailable as error:
+                await patience.pause(str(error))
+
+    def _stream_of(self, channel: str) -> Stream:
+        stream = self.keeper.streams.get(self._subjects.partition_of(channel))
+        if stream is None:
+            self._namespaces.history_of(channel)
+            raise AssertionError("a namespace with history has its streams")
+        return stream
+
+    def _random_message_id(self) -> bytes:
+        self._messages += 1
+        return random_message_id(self._origin, self._messages)
+
+    def _epoch_changed(self, namespace: str, epoch: str) -> None:
+        self._listener.epoch_changed(namespace, epoch)
+
+    def _broken(self) -> None:
+        self._listener.feed_broken()
+
+    def _restored(self) -> None:
+        self.keeper.doubt_all()
+        self._doubted.set()
+        self._listener.feed_restored()
+
+    def _doubt(self, stream: Stream) -> None:
+        stream.doubt()
+        self._doubted.set()
+
+    def _advisory_of(self, stream: Stream) -> Callable[[Msg], None]:
+        def receive(msg: Msg) -> None:
+            # Created, updated, deleted, a new leader, no quorum: whatever happened, look again.
+            self._doubt(stream)
+            if msg.subject.startswith(_LEADER_ELECTED):
+                stream.live = 0
+                self._listener.heads_suspect()
+
+        return receive
+
+    async def _check_streams(self) -> None:
+        """Check the streams that are in doubt, and all of them often enough to keep their markers."""
+        ages = [stream.history.meta_ttl_s for stream in self.keeper.streams.values()]
+        interval_s = min([_CHECK_INTERVAL_MAX_S, *(age / _CHECKS_PER_MAX_AGE for age in ages)])
+        failing: set[Stream] = set()
+        while True:
+            with trio.move_on_after(interval_s) as waiting:
+                await self._doubted.wait()
+            self._doubted = trio.Event()
+            if waiting.cancelled_caught:
+                self.keeper.doubt_all()
+            if not self.feed.connected:
+                continue
+            pause_s = _CHECK_PAUSE_S
+            for stream in self.keeper.streams.values():
+                try:
+                    await self._verify(stream, Patience(self._deadline_s))
+                    failing.discard(stream)
+                except BrokerError as error:
+                    # Publishing and reading try by themselves; this goes on because a marker must not expire.
+                    if stream not in failing:
+                        logger.warning("a stream cannot be checked", stream=stream.name, reason=str(error))
+                        failing.add(stream)
+                    self._doubted.set()
+                    pause_s = _CHECK_RETRY_S
+            await trio.sleep(pause_s)

@@ -1,0 +1,350 @@
+"""The feed: a node's stream of messages from NATS, over one connection at a time that is made again for ever.
+
+It keeps subscriptions across connections, hands messages out by sid, publishes, and waits for answers. It
+knows nothing of channels or streams, and it never waits for those it delivers to.
+
+A message's way in: `Connection` reads up to 64 KiB, `Parser` cuts it, `_received` calls `deliver`, all in one
+turn of the loop and without a task. Out: `publish` appends to the connection's outbox, sent once per turn.
+"""
+
+import functools
+import random
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from node.broker.interface import BrokerUnavailable, MessageTooLarge
+from node.broker.nats import commands
+from node.broker.nats.auth import CredentialsError
+from node.broker.nats.connection import Connection, Probe
+from node.broker.nats.handshake import ConnectError, open_connection
+from node.broker.nats.inbox import Inbox
+from node.broker.nats.protocol import Control, Event, Msg, ServerError, ServerInfo
+from node.broker.nats.servers import Server, ServerPool, parse_servers, reconnect_delay_s
+from node.config.options import NatsOptions
+
+logger = structlog.get_logger(__name__)
+
+_NOT_CONNECTED = "not connected to NATS"
+# Bits of the random name of a feed's inbox.
+_INBOX_BITS = 96
+
+
+class Subscription:
+    """What one sid stands for; made by `Feed.subscribe`, compared by identity.
+
+    Attributes:
+        sid: the id the server puts on its messages.
+        subject: what was subscribed, wildcards included.
+        deliver: called with every message.
+    """
+
+    __slots__ = ("deliver", "sid", "subject")
+
+    def __init__(self, sid: bytes, subject: str, deliver: Callable[[Msg], None]) -> None:
+        self.sid = sid
+        self.subject = subject
+        self.deliver = deliver
+
+
+class Feed:
+    """One node's connection to NATS.
+
+    Args:
+        options: servers, credentials and limits.
+        name: what the servers show for this connection.
+        on_broken: called once when a connection that stood is lost; returns at once.
+        on_restored: called when every subscription is in force at a server, also the first time. Messages
+            may be delivered shortly before.
+        rng: for the order of servers, the delays and the inbox's name; the system's randomness if None.
+
+    Raises:
+        ValueError: `broker.nats.url` cannot be read.
+
+    Attributes:
+        connected: between `on_restored` and `on_broken`.
+        server_info: what the current server said last, or the one before while there is none.
+        reconnects: connections that stood, the first one not counted.
+        messages_in, bytes_in: messages that arrived, and all bytes.
+        messages_out, bytes_out: messages and bytes handed to the connection (`publish`, requests).
+        unclaimed: messages for subscriptions given back meanwhile, not delivered.
+        refused: publishes refused because the outbox was full or there was no connection.
+        bytes_lost: written to a connection and still in its outbox when it broke.
+        server_errors: -ERR received; permission_errors, slow_consumer_errors: those among them.
+    """
+
+    def __init__(
+        self,
+        options: NatsOptions,
+        *,
+        name: str,
+        on_broken: Callable[[], None],
+        on_restored: Callable[[], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._options = options
+        self._name = name
+        self._on_broken = on_broken
+        self._on_restored = on_restored
+        self._rng = rng or random.SystemRandom()
+        self._pool = ServerPool(parse_servers(options.url), self._rng)
+        self._connection: Connection | None = None
+        self._restoring: Probe | None = None
+        self._restored = trio.Event()
+        self._broken_at: float | None = None
+        self._stood_before = False
+        self._subscriptions: dict[bytes, Subscription] = {}
+        self._next_sid = 1
+        self.connected = False
+        self.server_info = ServerInfo()
+        self.reconnects = 0
+        # Why the last attempt to connect failed, "" after one that did not.
+        self._failure = ""
+        self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = 0
+        self.unclaimed = self.refused = self.bytes_lost = 0
+        self.server_errors = self.permission_errors = self.slow_consumer_errors = 0
+        self._inbox = Inbox(f"_INBOX.{self._rng.getrandbits(_INBOX_BITS):x}")
+        self.subscribe(self._inbox.subject, self._inbox.deliver)
+
+    @property
+    def disconnected_for_s(self) -> float:
+        """Seconds since the feed broke, or since `run` began; 0.0 while it stands or was never run."""
+        return 0.0 if self._broken_at is None else trio.current_time() - self._broken_at
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Connect, and connect again, for ever: a task of its own. Started at once, not when connected.
+
+        What a `deliver` or a callback raises ends it. Cancelled, it closes the connection.
+        """
+        self._broken_at = trio.current_time()
+        task_status.started()
+        delay_max_s = self._options.reconnect_delay_max_s
+        attempt = 0
+        while True:
+            server = self._pool.next()
+            began_at = trio.current_time()
+            try:
+                connection = await open_connection(server, self._options, self._name)
+            except (ConnectError, CredentialsError) as error:
+                if str(error) != self._failure or _is_power_of_two(attempt):
+                    self._failure = str(error)
+                    logger.warning(
+                        "feed cannot connect", server=str(server), reason=self._failure, attempt=attempt + 1
+                    )
+                attempt += 1
+            else:
+                self._failure = ""
+                await self._carry(connection)
+                # A server that takes us and soon throws us out again is met with growing delays, too.
+                stood = trio.current_time() - began_at >= delay_max_s
+                attempt = 0 if stood else attempt + 1
+            await trio.sleep(reconnect_delay_s(attempt, delay_max_s, self._rng))
+
+    async def wait_connected(self, deadline_s: float) -> None:
+        """Wait until the feed stands.
+
+        Raises:
+            BrokerUnavailable: it does not within the deadline.
+        """
+        with trio.move_on_after(deadline_s):
+            await self._restored.wait()
+        if not self.connected:
+            because = f": {self._failure}" if self._failure else ""
+            raise BrokerUnavailable(f"{_NOT_CONNECTED} within {deadline_s:g} s{because}")
+
+    def subscribe(self, subject: str, deliver: Callable[[Msg], None]) -> Subscription:
+        """Ask for a subject's messages from now on, over every connection to come; in force after `flush`.
+
+        Args:
+            subject: wildcards allowed.
+            deliver: called in the reading task with each message: returns at once and does not raise.
+
+        Raises:
+            ValueError: no subject.
+        """
+        sid = b"%d" % self._next_sid
+        command = commands.sub(subject, sid)
+        self._next_sid += 1
+        self._subscriptions[sid] = subscription = Subscription(sid, subject, deliver)
+        if self._connection is not None:
+            self._connection.write(command)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Give a subscription back, once; its `deliver` is not called again. Never blocks."""
+        del self._subscriptions[subscription.sid]
+        if self._connection is not None:
+            self._connection.write(commands.unsub(subscription.sid))
+
+    async def flush(self, deadline_s: float) -> None:
+        """Wait until all that was subscribed and published before is in force at the server.
+
+        Raises:
+            BrokerUnavailable: not connected, the connection broke meanwhile, or the deadline passed.
+        """
+        probe = self._standing_connection().probe()
+        with trio.move_on_after(deadline_s):
+            await probe.settled.wait()
+        if not probe.answered:
+            raise BrokerUnavailable(
+                "the connection to NATS broke"
+                if probe.settled.is_set()
+                else f"no PONG within {deadline_s:g} s"
+            )
+
+    def publish(self, subject: str, payload: bytes, headers: bytes = b"", reply: str = "") -> None:
+        """Send a message, at most once; never blocks.
+
+        Args:
+            subject: without wildcards.
+            payload: the body.
+            headers: a block made by `encode_headers`, b"" for none.
+            reply: where answers are to go, "" for nowhere.
+
+        Raises:
+            BrokerUnavailable: not connected, or too much waits to be sent already.
+            MessageTooLarge: longer than the server takes.
+            ValueError: no subject.
+        """
+        self.refused += not self.connected
+        connection = self._standing_connection()
+        size = len(headers) + len(payload)
+        if size > self.server_info.max_payload:
+            raise MessageTooLarge(
+                f"a message of {size} bytes is over the server's max_payload, {self.server_info.max_payload}"
+            )
+        command = (
+            commands.hpub(subject, headers, payload, reply)
+            if headers
+            else commands.pub(subject, payload, reply)
+        )
+        if connection.outbox_bytes + len(command) > self._options.outbox_bytes_max:
+            self.refused += 1
+            raise BrokerUnavailable("too many bytes wait to be sent to NATS (broker.nats.outbox_bytes_max)")
+        connection.write(command)
+        self.messages_out += 1
+        self.bytes_out += len(command)
+
+    async def request(self, subject: str, payload: bytes, headers: bytes = b"", *, deadline_s: float) -> Msg:
+        """Publish and wait for one answer; see `request_many`."""
+        answers = await self.request_many(
+            subject, payload, headers, is_last=_any_answer, deadline_s=deadline_s
+        )
+        return answers[0]
+
+    async def request_many(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: bytes = b"",
+        *,
+        is_last: Callable[[Msg], bool],
+        deadline_s: float,
+    ) -> list[Msg]:
+        """Publish and wait for answers up to one that `is_last` says is the last, which is included.
+
+        Cancelled, it forgets the request; it may have been acted on.
+
+        Raises:
+            BrokerUnavailable: as `publish`; nobody listens; the connection broke; the deadline passed.
+            MessageTooLarge: as `publish`.
+        """
+        call = self._inbox.open(subject, is_last)
+        try:
+            self.publish(subject, payload, headers, call.reply)
+            return await call.wait(deadline_s)
+        finally:
+            self._inbox.close(call)
+
+    def _standing_connection(self) -> Connection:
+        if self._connection is None or not self.connected:
+            raise BrokerUnavailable(_NOT_CONNECTED)
+        return self._connection
+
+    async def _carry(self, connection: Connection) -> None:
+        self._connection = connection
+        self._hear(connection, connection.info)
+        for subscription in self._subscriptions.values():
+            connection.write(commands.sub(subscription.subject, subscription.sid))
+        self._restoring = connection.probe()
+        try:
+            received = functools.partial(self._received, connection)
+            await connection.run(received, self._options.ping_interval_s)
+        finally:
+            stood, self.connected, self._connection = self.connected, False, None
+            self.bytes_lost += connection.outbox_bytes
+            if stood:
+                self._restored = trio.Event()
+                self._broken_at = trio.current_time()
+                self._inbox.fail_all("the connection to NATS broke")
+        logger.warning("feed lost its connection", server=str(connection.server), reason=connection.lost)
+        if stood:
+            self._on_broken()
+
+    def _received(self, connection: Connection, data: bytes, events: list[Event]) -> None:
+        subscription_of = self._subscriptions.get
+        others = 0
+        for event in events:
+            if type(event) is Msg:
+                # Looked up for each: a `deliver` before may have given this subscription back.
+                subscription = subscription_of(event.sid)
+                if subscription is None:
+                    self.unclaimed += 1
+                else:
+                    subscription.deliver(event)
+            else:
+                others += 1
+                self._obey(connection, event)
+        self.bytes_in += len(data)
+        self.messages_in += len(events) - others
+
+    def _obey(self, connection: Connection, event: Event) -> None:
+        if event is Control.PING:
+            connection.write(commands.PONG)
+        elif event is Control.PONG:
+            if connection.pong_received() is self._restoring:
+                self._restore(connection.server)
+        elif isinstance(event, ServerInfo):
+            self._hear(connection, event)
+        elif isinstance(event, ServerError):
+            self._complain(event.text, connection.server)
+
+    def _restore(self, server: Server) -> None:
+        if self._stood_before:
+            self.reconnects += 1
+        self._stood_before = self.connected = True
+        self._broken_at = None
+        self._restored.set()
+        logger.info("feed connected", server=str(server), server_name=self.server_info.server_name)
+        self._on_restored()
+
+    def _hear(self, connection: Connection, info: ServerInfo) -> None:
+        self.server_info = info
+        self._pool.learn(connection.server, info.connect_urls)
+        if info.ldm and self._pool.has_other(connection.server):
+            # Every client of this server hears it now: they do not all move at once.
+            delay_s = self._rng.uniform(0.0, self._options.reconnect_delay_max_s)
+            connection.leave_within(delay_s, "the server is in lame duck mode")
+
+    def _complain(self, text: str, server: Server) -> None:
+        self.server_errors += 1
+        count = self.server_errors
+        kind = text.lower()
+        if kind.startswith("permissions violation"):
+            self.permission_errors += 1
+            count = self.permission_errors
+        elif kind.startswith("slow consumer"):
+            self.slow_consumer_errors += 1
+            count = self.slow_consumer_errors
+        if _is_power_of_two(count):
+            # One missing permission can bring an error per publish: the counters have them all.
+            logger.warning("feed got an error from the server", server=str(server), error=text, count=count)
+
+
+def _any_answer(_answer: Msg) -> bool:
+    return True
+
+
+def _is_power_of_two(count: int) -> bool:
+    return count & (count - 1) == 0

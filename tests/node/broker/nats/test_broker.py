@@ -1,0 +1,378 @@
+"""The broker on NATS keeps every broker's promises, over a real server with streams of one copy."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import nats
+import pytest
+import trio
+from nats.aio.client import Client
+
+from node.broker.interface import BrokerUnavailable, HistoryOptions, Live, Message
+from node.broker.memory import MemoryBroker, MemoryStore
+from node.broker.namespaces import Namespaces, NamespaceStore
+from node.broker.nats.broker import NatsBroker
+from node.broker.nats.protocol import Msg
+from tests.contracts.broker import (
+    HISTORY,
+    NAMESPACES,
+    BrokerContract,
+    Inbox,
+    MakeBroker,
+    numbered,
+    publish,
+    until,
+)
+from tests.nats_server import NatsServer
+from tests.node.broker.nats.conftest import ONE, Brokers, RecordedBroker
+
+
+class TestNats(BrokerContract):
+    """The contract."""
+
+    @pytest.fixture
+    def make_broker(self, make_broker: MakeBroker) -> MakeBroker:
+        """Brokers over the shared server."""
+        return make_broker
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    """A server a test may harm."""
+    with NatsServer() as server:
+        yield server
+
+
+async def elsewhere(url: str, work: Any) -> None:
+    """Do something with nats-py, in its own event loop in a thread."""
+
+    async def connected() -> None:
+        client: Client = await nats.connect(url)
+        await work(client)
+        await client.close()
+
+    with trio.fail_after(10):
+        await trio.to_thread.run_sync(asyncio.run, connected())
+
+
+async def test_anybody_may_publish_to_the_subjects(
+    make_broker: MakeBroker, shared_server: NatsServer, prefix: str
+) -> None:
+    """A message of another NATS client is stored and delivered like our own, spoiled headers or not."""
+    broker, inbox = await make_broker(), Inbox()
+    await broker.subscribe("news.eu", inbox.deliver)
+    await broker.heads(["news.eu"])
+
+    async def work(client: Client) -> None:
+        jetstream = client.jetstream()
+        store = f"{prefix}.store._.0.news%2Eeu"
+        await jetstream.publish(store, b"stored")
+        spoiled = {
+            "Broadcast-Info": "{",
+            "Broadcast-Tags": '{"a":1}',
+            "Nats-Sequence": "1",
+            "Nats-Stream": "x",
+        }
+        await jetstream.publish(store, b"spoiled", headers=spoiled)
+        await jetstream.publish(store, b"tagged", headers={"Broadcast-Tags": '{"a":"b"}'})
+        await client.publish(f"{prefix}.live._.0.news%2Eeu", b"plain", headers={"X": "y"})
+
+    await elsewhere(shared_server.url, work)
+    lives = await inbox.wait(4)
+    assert inbox.data == [b"stored", b"spoiled", b"tagged", b"plain"]
+    offsets = [live.offset for live in lives]
+    assert [live.previous for live in lives[:3]] == [0, *offsets[:2]]
+    assert lives[2].message.tags == {"a": "b"}
+    assert lives[3] == Live(Message(b"plain"))
+    page = await broker.read("news.eu", 0, 10)
+    assert [(live.offset, live.message) for live in page.messages] == [
+        (live.offset, live.message) for live in lives[:3]
+    ]
+    assert broker.undecodable == 4  # type: ignore[attr-defined]
+
+
+async def test_recreated_stream_is_a_new_epoch(make_broker: Any, prefix: str) -> None:
+    """A removed stream is made again before the next answer, in a new epoch, and the node is told."""
+    one, other = await make_broker(), await make_broker()
+    before = await one.publish("news", Message(b"x"), HISTORY)
+    await other.heads(["news"])
+    await one.feed.request(f"$JS.API.STREAM.DELETE.{prefix}-_-0", b"", deadline_s=5)
+    after = await one.publish("news", Message(b"y"), HISTORY)
+    assert after.epoch != before.epoch
+    head = (await other.heads(["news"]))["news"]
+    assert (head.offset, head.epoch) == (after.offset, after.epoch)
+    for broker in (one, other):
+        assert broker.recorder.epochs == [("", after.epoch)]
+        assert broker.epoch_changes == 1
+
+
+def broken(broker: NatsBroker) -> Any:
+    """A condition: the node has noticed that its server is gone."""
+
+    async def condition() -> bool:
+        return not broker.connected
+
+    return condition
+
+
+async def lose_disk(server: NatsServer) -> None:
+    """The server comes back with its streams and without their messages."""
+    server.kill()
+    for blocks in server.store_dir.glob("jetstream/*/streams/*/msgs"):
+        for file in blocks.iterdir():
+            file.unlink()
+    await trio.to_thread.run_sync(server.start)
+
+
+async def test_a_server_that_lost_its_disk_is_a_new_epoch(server: NatsServer, connect: Brokers) -> None:
+    """A stream whose messages are gone keeps its creation time and is a new epoch all the same."""
+    broker = await connect(server.url, namespaces=ONE)
+    before = (await publish(broker, "news", *numbered(5)))[-1]
+    epoch = (await broker.heads(["news"]))["news"].epoch
+    await lose_disk(server)
+    page = await broker.read("news", before, 10)
+    assert page.head.epoch != epoch
+    assert page.head.up_to < before
+    assert broker.recorder.epochs == [("", page.head.epoch)]
+
+
+async def test_memory_storage_after_a_restart_is_a_new_epoch(server: NatsServer, connect: Brokers) -> None:
+    """Streams in memory start again at 1 with their server, and positions of before mean nothing."""
+    broker = await connect(server.url, stream_storage="memory")
+    before = await broker.publish("news", Message(b"x"), HISTORY)
+    assert before is not None
+    server.kill()
+    await trio.to_thread.run_sync(server.start)
+    after = await broker.publish("news", Message(b"y"), HISTORY)
+    assert after is not None
+    assert after.epoch != before.epoch
+
+
+async def test_a_stream_that_lost_its_end_is_a_new_epoch(server: NatsServer, connect: Brokers) -> None:
+    """The marker survived, but a sequence this node has seen did not: it would be given out twice."""
+    broker = await connect(server.url, namespaces=ONE)
+    (first,) = await publish(broker, "news", "kept")
+    epoch = (await broker.heads(["news"]))["news"].epoch
+    server.stop()
+    saved = {file: file.read_bytes() for file in server.store_dir.rglob("*") if file.is_file()}
+    await trio.to_thread.run_sync(server.start)
+    await publish(broker, "news", *numbered(5))
+    server.kill()
+    for file in [file for file in server.store_dir.rglob("*") if file.is_file()]:
+        file.unlink()
+    for file, content in saved.items():
+        file.write_bytes(content)
+    await trio.to_thread.run_sync(server.start)
+    page = await broker.read("news", first, 10)
+    assert page.head.epoch != epoch
+    assert broker.recorder.epochs == [("", page.head.epoch)]
+
+
+async def test_a_restart_that_loses_nothing_keeps_the_epoch(server: NatsServer, connect: Brokers) -> None:
+    """An orderly restart of the server costs no position, and subscriptions are in force again."""
+    broker, inbox = await connect(server.url), Inbox()
+    await broker.subscribe("news", inbox.deliver)
+    before = await broker.publish("news", Message(b"x"), HISTORY)
+    assert before is not None
+    server.stop()
+    await until(broken(broker))
+    with pytest.raises(BrokerUnavailable):
+        await broker.publish("news", Message(b"lost"), None)
+    await trio.to_thread.run_sync(server.start)
+    after = await broker.publish("news", Message(b"y"), HISTORY)
+    assert after is not None
+    assert after.epoch == before.epoch
+    await inbox.wait(2)
+    assert inbox.data == [b"x", b"y"]
+    assert (broker.recorder.broken, broker.recorder.restored) == (1, 2)
+    assert (await broker.read("news", before.offset, 10)).complete
+
+
+class Forgetful(RecordedBroker):
+    """Loses the answers to its first publishes."""
+
+    answers_to_lose = 0
+
+    async def request(self, subject: str, payload: bytes, headers: bytes = b"", *, deadline_s: float) -> Msg:
+        answer = await self._request(subject, payload, headers, deadline_s=deadline_s)
+        if b"Nats-Msg-Id" in headers and self.answers_to_lose:
+            self.answers_to_lose -= 1
+            raise BrokerUnavailable("answer lost")
+        return answer
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._request = self.feed.request
+        self.feed.request = self.request  # type: ignore[method-assign]
+
+
+async def test_a_lost_answer_does_not_double_the_message(make_broker: Any) -> None:
+    """A publish whose acknowledgement is lost is tried again with the same id, with a key and without."""
+    broker, inbox = await make_broker(kind=Forgetful), Inbox()
+    await broker.subscribe("news", inbox.deliver)
+    for key in ("", "key"):
+        broker.answers_to_lose = 2
+        position = await broker.publish("news", Message(b"x"), HISTORY, key)
+        head = (await broker.heads(["news"]))["news"]
+        assert (head.offset, head.epoch) == (position.offset, position.epoch)
+    await publish(broker, "news", "end")
+    assert len(await inbox.wait(3)) == len(inbox.lives) == 3
+    assert (broker.retries, broker.duplicates) == (4, 2)
+
+
+async def test_a_tombstone_whose_answer_is_lost_is_left_all_the_same(make_broker: Any) -> None:
+    """Removing ends with a tombstone on top and nothing below it, although an answer was lost."""
+    broker = await make_broker(kind=Forgetful)
+    await publish(broker, "news", *numbered(3))
+    broker.answers_to_lose = 1
+    position = await broker.remove_history("news")
+    page = await broker.read("news", 0, 10)
+    assert [(live.offset, live.tombstone) for live in page.messages] == [(position.offset, True)]
+
+
+async def test_calls_end_by_their_deadline(server: NatsServer, connect: Brokers) -> None:
+    """Without a server every call ends by its deadline with BrokerUnavailable."""
+    broker = await connect(server.url, request_deadline_s=0.3)
+    await broker.heads(["news"])
+    server.kill()
+    for call in (
+        lambda: broker.publish("news", Message(b"x"), HISTORY),
+        lambda: broker.read("news", 0, 10),
+        lambda: broker.heads(["news", "split:a", "split:b"]),
+        lambda: broker.remove_history("news"),
+        lambda: broker.subscribe("news", print),
+    ):
+        began_at = trio.current_time()
+        with pytest.raises(BrokerUnavailable):
+            await call()
+        assert trio.current_time() - began_at < 0.6
+    assert not broker.connected
+    assert broker.disconnected_for_s > 0
+    broker.tell("topic", b"dropped")
+
+
+async def test_the_marker_outlives_the_messages(make_broker: Any) -> None:
+    """An idle stream keeps its epoch for longer than it keeps messages."""
+    brief = Namespaces({"": NamespaceStore(HistoryOptions(size=2, ttl_s=0.4, meta_ttl_s=0.4))})
+    broker = await make_broker(namespaces=brief)
+    head = (await broker.heads(["news"]))["news"]
+
+    async def markers_written() -> bool:
+        return (await broker.heads(["news"]))["news"].up_to >= head.up_to + 5
+
+    await until(markers_written)
+    assert (await broker.heads(["news"]))["news"].epoch == head.epoch
+    assert broker.recorder.epochs == []
+
+
+async def test_the_streams_own_limit_counts(make_broker: Any) -> None:
+    """A node whose configuration keeps more than the stream does not take its own limit for a proof."""
+    small = Namespaces({"": NamespaceStore(HistoryOptions(size=2, ttl_s=60, meta_ttl_s=300))})
+    large = Namespaces({"": NamespaceStore(HistoryOptions(size=50, ttl_s=60, meta_ttl_s=300))})
+    one, other = await make_broker(namespaces=small), await make_broker(namespaces=large)
+    start = (await one.heads(["news"]))["news"].up_to
+    offsets = await publish(one, "news", *numbered(4))
+    page = await other.read("news", start, 100)
+    assert ([live.offset for live in page.messages], page.complete) == (offsets[1:], False)
+
+
+async def test_events_of_a_stream_are_looked_into(make_broker: Any, prefix: str) -> None:
+    """A stream changed by other tools is checked at once: the lowered limit is the one that counts."""
+    broker = await make_broker()
+    start = (await broker.heads(["news"]))["news"].up_to
+    info = await broker.feed.request(f"$JS.API.STREAM.INFO.{prefix}-_-0", b"", deadline_s=5)
+    settings = msgspec.json.decode(info.payload)["config"]
+    settings["max_msgs_per_subject"] = 2
+    checks = broker.keeper.checks
+    await broker.feed.request(
+        f"$JS.API.STREAM.UPDATE.{prefix}-_-0", msgspec.json.encode(settings), deadline_s=5
+    )
+
+    async def checked() -> bool:
+        return broker.keeper.checks > checks
+
+    await until(checked)
+    await publish(broker, "news", *numbered(3))
+    assert not (await broker.read("news", start, 10)).complete
+
+
+async def test_a_new_leader_makes_heads_suspect(make_broker: Any, prefix: str) -> None:
+    """The news that a stream's leader changed reaches the listener: live copies may have been dropped."""
+    broker = await make_broker()
+    broker.feed.publish(f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{prefix}-_-0", b"{}")
+
+    async def suspected() -> bool:
+        return bool(broker.recorder.suspect)
+
+    await until(suspected)
+
+
+async def test_a_live_sequence_that_falls_is_looked_into(make_broker: Any) -> None:
+    """A live copy below the one before it makes the node check its stream."""
+    broker: NatsBroker = await make_broker()
+    await broker.heads(["news"])
+    (stream,) = [stream for stream in broker.keeper.streams.values() if stream.partition.namespace == ""]
+    broker.note_live(stream, 10)
+    broker.note_live(stream, 10)
+    assert stream.verified
+    broker.note_live(stream, 9)
+    assert not stream.verified
+
+
+async def test_an_acknowledgement_that_falls_is_looked_into(make_broker: Any) -> None:
+    """A message stored with a sequence below one seen belongs to a new epoch, which its position names."""
+    broker = await make_broker()
+    before = await broker.publish("news", Message(b"x"), HISTORY)
+    for stream in broker.keeper.streams.values():
+        stream.seen += 1000
+    after = await broker.publish("news", Message(b"y"), HISTORY)
+    assert after.epoch != before.epoch
+    assert broker.recorder.epochs == [("", after.epoch)]
+
+
+async def test_removed_history_is_gone(make_broker: Any, prefix: str) -> None:
+    """Nothing but the tombstone and the marker is left in the stream: removal is not only hidden."""
+    broker = await make_broker()
+    await publish(broker, "news", *numbered(3))
+    await broker.remove_history("news")
+    info = await broker.feed.request(f"$JS.API.STREAM.INFO.{prefix}-_-0", b"", deadline_s=5)
+    assert msgspec.json.decode(info.payload)["state"]["messages"] == 2
+
+
+async def test_interests_may_be_given_back_twice_or_cut_off(server: NatsServer, connect: Brokers) -> None:
+    """Giving back is never an error, and what was given back does not return with the connection."""
+    broker, gone, stays = await connect(server.url), Inbox(), Inbox()
+    interest = await broker.subscribe("news", gone.deliver)
+    await broker.subscribe("news", stays.deliver)
+    server.kill()
+    broker.unsubscribe(interest)
+    broker.unsubscribe(interest)
+    await trio.to_thread.run_sync(server.start)
+    await publish(broker, "news", "x")
+    await stays.wait(1)
+    assert gone.lives == []
+
+
+async def test_subscribing_while_cut_off_waits_for_the_feed(server: NatsServer, connect: Brokers) -> None:
+    """A subscription made while the server is away is in force when the call returns."""
+    broker, inbox = await connect(server.url, request_deadline_s=10), Inbox()
+    server.kill()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broker.subscribe, "news", inbox.deliver)
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.to_thread.run_sync(server.start)
+    await publish(broker, "news", "x")
+    await inbox.wait(1)
+
+
+async def test_interests_go_back_where_they_came_from(make_broker: Any) -> None:
+    """Another broker's interest is a mistake of the program, said at once."""
+    memory = MemoryBroker(MemoryStore(NAMESPACES, random.Random(1)))
+    broker = await make_broker()
+    interests = [await broker.subscribe("news", print), await memory.subscribe("news", print)]
+    for wrong, interest in zip((memory, broker), interests, strict=True):
+        with pytest.raises(TypeError, match="came from"):
+            wrong.unsubscribe(interest)
