@@ -1,0 +1,260 @@
+"""Channel -> local subscriptions: encode once, write the same bytes to every socket.
+
+`publish` only queues; the hub's task walks over the subscribers. So what is published to a channel
+within one turn of the loop goes out as one write per client, and a fan-out over many thousands gives way
+to other channels and other work every `slice_s`. A walk uses the subscribers as they were when the
+publication came: whoever joins later starts behind it, whoever left meanwhile is skipped.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol
+
+import trio
+
+from node.protocol.errors import UnencodablePayload
+from node.protocol.messages import Publication
+from node.telemetry.metrics import Metrics
+
+# How many writes pass between two looks at the clock: about a quarter of a millisecond.
+_WRITES_PER_LOOK = 32
+
+
+class Framing(Protocol):
+    """How publications look on the wire for one kind of client.
+
+    Sessions that share one Framing object share the bytes: the hub calls `publication` once per
+    publication and Framing object, and writes the result to every one of them.
+    """
+
+    def publication(self, channel: str, publication: Publication) -> bytes:
+        """One publication, ready for the wire.
+
+        Raises:
+            UnencodablePayload: this framing cannot carry the payload (binary data in JSON).
+        """
+
+    def join(self, frames: Sequence[bytes]) -> bytes:
+        """Several frames as one write, in order; b"" for none."""
+
+
+class Writable(Protocol):
+    """What the hub needs of an outbox."""
+
+    def write(self, data: bytes) -> None:
+        """Send or keep; never blocks, never raises."""
+
+
+class Subscriber(Protocol):
+    """What the hub needs of a session."""
+
+    def payload_unencodable(self, channel: str) -> None:
+        """A publication cannot be carried by this client's protocol."""
+
+    def subscription_lost(self, subscription: "Subscription") -> None:
+        """Publications may be missing: the client must subscribe again from its position."""
+
+
+class Subscription:
+    """One session in one channel.
+
+    Attributes:
+        channel: the channel's name.
+        subscriber: the session.
+        framing: how this client's publications look; equal objects share bytes.
+        outbox: the client's queue.
+        tracked: the client asked for recovery or positioning: it is told when something may be missing.
+        active: False once it left; a walk that began earlier skips it.
+    """
+
+    __slots__ = ("active", "channel", "framing", "outbox", "subscriber", "tracked")
+
+    def __init__(
+        self, channel: str, subscriber: Subscriber, framing: Framing, outbox: Writable, *, tracked: bool
+    ) -> None:
+        self.channel = channel
+        self.subscriber = subscriber
+        self.framing = framing
+        self.outbox = outbox
+        self.tracked = tracked
+        self.active = True
+
+
+_Groups = tuple[tuple[Framing, tuple[Subscription, ...]], ...]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Publications on their way to the subscribers of the moment they came."""
+
+    publications: list[Publication]
+    groups: _Groups
+    group: int = 0
+    member: int = 0
+    data: bytes = b""
+    encodable: bool = True
+
+
+@dataclass(slots=True)
+class _Topic:
+    """One channel with local subscribers."""
+
+    channel: str
+    members: dict[Subscription, None] = field(default_factory=dict)
+    # The members by framing, as long as nobody joined or left.
+    groups: _Groups | None = None
+    fresh: list[Publication] = field(default_factory=list)
+    walks: deque[_Walk] = field(default_factory=deque)
+    queued: bool = False
+
+    def seal(self) -> None:
+        """Bind the fresh publications to the subscribers of now."""
+        if self.fresh:
+            self.walks.append(_Walk(self.fresh, self._snapshot()))
+            self.fresh = []
+
+    def _snapshot(self) -> _Groups:
+        if self.groups is None:
+            by_framing: dict[Framing, list[Subscription]] = {}
+            for member in self.members:
+                by_framing.setdefault(member.framing, []).append(member)
+            self.groups = tuple((framing, tuple(members)) for framing, members in by_framing.items())
+        return self.groups
+
+
+class Hub:
+    """The local subscriptions of a node, and the way of a publication to them.
+
+    Args:
+        metrics: what is subscribed and delivered is counted there.
+        slice_s: how long one walk may hold the loop, seconds.
+    """
+
+    def __init__(self, metrics: Metrics, slice_s: float = 0.005) -> None:
+        self._metrics = metrics
+        self._slice_s = slice_s
+        self._topics: dict[str, _Topic] = {}
+        self._ready: deque[_Topic] = deque()
+        self._parked = trio.lowlevel.ParkingLot()
+
+    @property
+    def channels(self) -> int:
+        """How many channels have a local subscriber."""
+        return len(self._topics)
+
+    def channel_names(self) -> list[str]:
+        """The channels with a local subscriber."""
+        return list(self._topics)
+
+    def add(self, subscription: Subscription) -> None:
+        """Let a subscription have what is published from now on, and nothing that came before."""
+        topic = self._topics.get(subscription.channel)
+        if topic is None:
+            topic = self._topics[subscription.channel] = _Topic(subscription.channel)
+        topic.seal()
+        topic.members[subscription] = None
+        topic.groups = None
+        self._metrics.subscriptions += 1
+
+    def remove(self, subscription: Subscription) -> bool:
+        """Let a subscription have nothing more; returns whether the channel has no subscriber left."""
+        topic = self._topics.get(subscription.channel)
+        if topic is None or subscription not in topic.members:
+            return False
+        subscription.active = False
+        topic.seal()
+        del topic.members[subscription]
+        topic.groups = None
+        self._metrics.subscriptions -= 1
+        if not topic.members:
+            del self._topics[subscription.channel]
+            return True
+        return False
+
+    def members(self, channel: str) -> list[Subscription]:
+        """The local subscriptions of a channel."""
+        topic = self._topics.get(channel)
+        return list(topic.members) if topic is not None else []
+
+    def publish(self, channel: str, publication: Publication) -> None:
+        """Queue a publication for the subscribers of now. Never blocks; order per channel is kept."""
+        topic = self._topics.get(channel)
+        if topic is None:
+            return
+        topic.fresh.append(publication)
+        self._metrics.publications_out["live"] += 1
+        if not topic.queued:
+            topic.queued = True
+            self._ready.append(topic)
+            self._parked.unpark()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every queued publication has been written to every outbox."""
+        return not self._ready
+
+    async def run(self) -> None:
+        """Walk for ever. Cancellation stops between two writes."""
+        while True:
+            if not self._ready:
+                await self._parked.park()
+            slice_end = perf_counter() + self._slice_s
+            while self._ready and perf_counter() < slice_end:
+                topic = self._ready.popleft()
+                topic.seal()
+                self._advance(topic, slice_end)
+                if topic.walks or topic.fresh:
+                    # Behind the others: a channel with many subscribers does not hold up small ones.
+                    self._ready.append(topic)
+                else:
+                    topic.queued = False
+            await trio.lowlevel.checkpoint()
+
+    def _advance(self, topic: _Topic, slice_end: float) -> None:
+        """Write until the topic's walks are done or the slice is over."""
+        while topic.walks:
+            walk = topic.walks[0]
+            while walk.group < len(walk.groups):
+                framing, members = walk.groups[walk.group]
+                if walk.member == 0:
+                    self._encode(topic.channel, walk, framing)
+                if not self._write(topic.channel, walk, members, slice_end):
+                    return
+                walk.group += 1
+                walk.member = 0
+            topic.walks.popleft()
+
+    def _encode(self, channel: str, walk: _Walk, framing: Framing) -> None:
+        frames = []
+        walk.encodable = True
+        for publication in walk.publications:
+            try:
+                frames.append(framing.publication(channel, publication))
+            except UnencodablePayload:
+                walk.encodable = False
+                break
+        walk.data = frames[0] if len(frames) == 1 else framing.join(frames)
+
+    def _write(self, channel: str, walk: _Walk, members: tuple[Subscription, ...], slice_end: float) -> bool:
+        """Write the walk's bytes to the rest of a group; False if the slice ended before the group did."""
+        data = walk.data
+        start = walk.member
+        while walk.member < len(members):
+            block = members[walk.member : walk.member + _WRITES_PER_LOOK]
+            walk.member += len(block)
+            if data:
+                for subscription in block:
+                    if subscription.active:
+                        subscription.outbox.write(data)
+            if not walk.encodable:
+                for subscription in block:
+                    if subscription.active:
+                        subscription.subscriber.payload_unencodable(channel)
+            if perf_counter() >= slice_end and walk.member < len(members):
+                break
+        written = walk.member - start
+        self._metrics.deliveries += written * len(walk.publications)
+        self._metrics.bytes_out += written * len(data)
+        return walk.member >= len(members)

@@ -1,0 +1,186 @@
+"""The hub: who gets what, in which order, and how often the bytes are made."""
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from msgspec import Raw
+
+from node.hub import Hub, Subscription
+from node.protocol.errors import UnencodablePayload
+from node.protocol.messages import Publication
+from node.telemetry.metrics import Metrics
+
+
+class Framing:
+    """Frames a publication as `channel:data;` and counts how often."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.encoded = 0
+
+    def publication(self, channel: str, publication: Publication) -> bytes:
+        if bytes(publication.data) == b"binary":
+            raise UnencodablePayload(channel)
+        self.encoded += 1
+        return f"{self.name}{channel}:{bytes(publication.data).decode()};".encode()
+
+    def join(self, frames: Sequence[bytes]) -> bytes:
+        return b"".join(frames)
+
+
+class Client:
+    """Keeps what it is written and told."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.unencodable: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def payload_unencodable(self, channel: str) -> None:
+        self.unencodable.append(channel)
+
+    def subscription_lost(self, subscription: Subscription) -> None:
+        raise AssertionError(subscription.channel)
+
+
+FRAMING = Framing()
+
+
+def subscribed(hub: Hub, channel: str, framing: Framing = FRAMING) -> tuple[Client, Subscription]:
+    client = Client()
+    subscription = Subscription(channel, client, framing, client, tracked=False)
+    hub.add(subscription)
+    return client, subscription
+
+
+def publication(text: str) -> Publication:
+    return Publication(data=Raw(text.encode()))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def hub(nursery: trio.Nursery, metrics: Metrics) -> Hub:
+    hub = Hub(metrics)
+    nursery.start_soon(hub.run)
+    return hub
+
+
+async def test_one_encoding_and_one_write_for_all_that_came_in_a_turn(hub: Hub, metrics: Metrics) -> None:
+    """Publications of one loop turn reach each subscriber joined, encoded once for all of them."""
+    framing = Framing()
+    clients = [subscribed(hub, "news", framing)[0] for _ in range(100)]
+    hub.publish("news", publication("1"))
+    hub.publish("news", publication("2"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert {tuple(client.writes) for client in clients} == {(b"news:1;news:2;",)}
+    assert framing.encoded == 2
+    assert metrics.publications_out == {"live": 2}
+    assert (metrics.deliveries, metrics.bytes_out) == (200, 1400)
+
+
+async def test_each_framing_gets_its_own_bytes(hub: Hub) -> None:
+    """Clients of different protocols in one channel each get their form."""
+    one, _ = subscribed(hub, "news", Framing("a-"))
+    two, _ = subscribed(hub, "news", Framing("b-"))
+    hub.publish("news", publication("1"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert (one.writes, two.writes) == ([b"a-news:1;"], [b"b-news:1;"])
+
+
+async def test_a_newcomer_gets_only_what_comes_after_it(hub: Hub) -> None:
+    """Joining between publication and fan-out starts behind the publication; the others get it."""
+    old, _ = subscribed(hub, "news")
+    hub.publish("news", publication("before"))
+    new, _ = subscribed(hub, "news")
+    hub.publish("news", publication("after"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert b"".join(old.writes) == b"news:before;news:after;"
+    assert new.writes == [b"news:after;"]
+
+
+async def test_a_leaver_gets_nothing_more(hub: Hub, metrics: Metrics) -> None:
+    """Leaving between publication and fan-out is respected; an emptied channel is forgotten."""
+    client, subscription = subscribed(hub, "news")
+    hub.publish("news", publication("1"))
+    assert hub.remove(subscription) is True
+    assert hub.remove(subscription) is False
+    await trio.testing.wait_all_tasks_blocked()
+    assert client.writes == []
+    assert (hub.channels, metrics.subscriptions) == (0, 0)
+
+
+async def test_coming_back_in_the_same_turn_doubles_nothing(hub: Hub) -> None:
+    """A client that left and joined again before the fan-out does not get the earlier publication."""
+    client, subscription = subscribed(hub, "news")
+    hub.publish("news", publication("1"))
+    hub.remove(subscription)
+    hub.add(Subscription("news", client, FRAMING, client, tracked=False))
+    hub.publish("news", publication("2"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert client.writes == [b"news:2;"]
+
+
+async def test_a_large_fan_out_gives_way_and_keeps_its_order() -> None:
+    """With no time at all for a slice, small channels are served between the blocks of a large one."""
+    hub = Hub(Metrics(), slice_s=0.0001)
+    order: list[str] = []
+
+    class Slow(Client):
+        def write(self, data: bytes) -> None:
+            order.append("large")
+            super().write(data)
+            _burn()
+
+    large = [Slow() for _ in range(400)]
+    for client in large:
+        hub.add(Subscription("large", client, FRAMING, client, tracked=False))
+
+    class Quick(Client):
+        def write(self, data: bytes) -> None:
+            order.append("small")
+            super().write(data)
+
+    quick = Quick()
+    hub.add(Subscription("small", quick, FRAMING, quick, tracked=False))
+    hub.publish("large", publication("1"))
+    hub.publish("large", publication("2"))
+    hub.publish("small", publication("1"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        await trio.testing.wait_all_tasks_blocked()
+        hub.publish("large", publication("3"))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert order.index("small") < 100
+    assert {b"".join(client.writes) for client in large} == {b"large:1;large:2;large:3;"}
+    assert hub.idle
+
+
+def _burn() -> None:
+    sum(range(200))
+
+
+async def test_a_payload_one_protocol_cannot_carry_ends_only_its_clients(hub: Hub) -> None:
+    """What came before the bad payload is delivered, then those clients are told; others go on."""
+    client, _ = subscribed(hub, "news")
+    other, _ = subscribed(hub, "other")
+    hub.publish("news", publication("1"))
+    hub.publish("news", publication("binary"))
+    hub.publish("other", publication("1"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert client.writes == [b"news:1;"]
+    assert client.unencodable == ["news"]
+    assert (other.writes, other.unencodable) == ([b"other:1;"], [])
+
+
+async def test_channels_without_subscribers_cost_nothing(hub: Hub) -> None:
+    """Publishing where nobody listens queues nothing."""
+    hub.publish("nobody", publication("1"))
+    assert hub.idle
