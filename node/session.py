@@ -1,0 +1,320 @@
+"""One client from accept to close: identity, subscriptions, pings, expiry and the one way it ends.
+
+What each command does is in `commands`; which command is legal when is in `protocol.session_state`.
+A session owns no task: the transport's reader calls `handle`, the shared timers call `tick`, the hub
+writes to its outbox.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import uuid4
+
+import structlog
+import trio
+
+from node import commands
+from node.access.channels import ChannelRules
+from node.access.origins import OriginCheck
+from node.api.publisher import Publisher
+from node.broker.interface import BrokerError
+from node.config.options import Config
+from node.history.channels import Channels
+from node.hub import Framing, Hub, Subscription
+from node.outbox import Outbox, Writers
+from node.protocol import reasons
+from node.protocol.errors import CommandError, RemoteProtocolError
+from node.protocol.messages import NO_DATA, ClientInfo, Command, Error, Push, Reply, Unsubscribe
+from node.protocol.reasons import DisconnectReason, ReplyError
+from node.protocol.session_state import Kind, SessionState
+from node.sessions import Sessions
+from node.telemetry.metrics import Metrics
+from node.timers import Timers
+
+log = structlog.get_logger(__name__)
+
+
+class Transport(Protocol):
+    """The writing half of one client's connection. No method blocks or raises.
+
+    A transport writes; reading stays in its own `serve` function, which turns bytes into commands and
+    hands them to the session. Every byte for a client goes through its outbox, so order is the order of
+    calls.
+
+    Attributes:
+        name: the metric's label: "websocket", "uni_sse", "ws", "sse", ...
+        framing: how publications look; shared with every client of the same kind.
+        outbox: the client's bounded queue.
+        unidirectional: the client cannot send commands: no pong is expected, and the connect result
+            travels as a push.
+        native_ping: pings are the transport's own and are not announced in the connect result.
+    """
+
+    name: str
+    framing: Framing
+    outbox: Outbox
+    unidirectional: bool
+    native_ping: bool
+
+    def send(self, reply: Reply) -> None:
+        """Queue one reply or push."""
+
+    def ping(self) -> None:
+        """Queue a ping in this transport's way."""
+
+    def close(self, reason: DisconnectReason) -> None:
+        """After everything queued, tell the client why in this transport's way, then end the connection."""
+
+    def abort(self) -> None:
+        """End the connection now; what waits is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What sessions, transports and the door share; built once, by `serve`.
+
+    Attributes:
+        accepting: whether new sessions are welcome; otherwise they are refused with 503 and Retry-After.
+    """
+
+    config: Config
+    rules: ChannelRules
+    channels: Channels
+    hub: Hub
+    publisher: Publisher
+    sessions: Sessions
+    timers: Timers
+    metrics: Metrics
+    writers: Writers
+    origins: OriginCheck
+    accepting: Callable[[], bool]
+    version: str
+
+
+class Session:
+    """One client.
+
+    Args:
+        transport: the writing half of its connection.
+        parts: what the node's sessions share.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_ended",
+        "_expire_at",
+        "_ping_at",
+        "_pong_due",
+        "_state",
+        "client",
+        "conn_info",
+        "due",
+        "parts",
+        "subscriptions",
+        "transport",
+        "user",
+    )
+
+    def __init__(self, transport: Transport, parts: Parts) -> None:
+        self.transport = transport
+        self.parts = parts
+        self.client = str(uuid4())
+        self.user = ""
+        self.conn_info = NO_DATA
+        self.subscriptions: dict[str, Subscription] = {}
+        self.due = 0
+        self._state = SessionState()
+        self._admitted = False
+        self._ended = False
+        # Moments on trio's clock, 0.0 for none.
+        self._ping_at = 0.0
+        self._pong_due = 0.0
+        self._expire_at = 0.0
+        parts.sessions.add(self)
+        parts.metrics.session_opened(transport.name)
+        parts.timers.arm(self, trio.current_time() + parts.config.client.stale_close_delay)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no further command is wanted; the connection may still be saying goodbye."""
+        return self._state.closed
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connect command was accepted and the session not closed since."""
+        return self._state.connected
+
+    @property
+    def client_info(self) -> ClientInfo:
+        """Who this client is to others."""
+        return ClientInfo(self.user, self.client, self.conn_info)
+
+    async def handle(self, command: Command) -> None:
+        """Serve one command; commands of one client are served in order.
+
+        Never raises for what a client or the broker did: it answers or closes. Cancellation leaves no
+        half-made subscription behind.
+        """
+        if self.closed:
+            return
+        try:
+            kind, request = self._state.receive(command)
+            if kind is Kind.PONG:
+                self._pong_due = 0.0
+                return
+            reply = await commands.SERVE[kind](self, command.id, request)
+        except CommandError as error:
+            self._refuse(command.id, error.error, error.detail)
+        except BrokerError as error:
+            self._refuse(command.id, reasons.INTERNAL, str(error))
+        except trio.TooSlowError:
+            self._refuse(command.id, reasons.INTERNAL, "the command's deadline passed")
+        except RemoteProtocolError as error:
+            self.protocol_error(error)
+        else:
+            if reply is not None and not self.closed:
+                self.transport.send(reply)
+
+    def _refuse(self, command_id: int, error: ReplyError, detail: str) -> None:
+        """Answer a command with an error; a refused connect ends the session."""
+        self.parts.metrics.command_errors[error.code] += 1
+        log.debug("command refused", client=self.client, code=error.code, reason=detail)
+        if self.closed:
+            return
+        if self.transport.unidirectional:
+            # Its only command is connect, and it reads no replies.
+            self.close(reasons.UNIDIRECTIONAL_CONNECT_ERRORS.get(error.code, reasons.SERVER_ERROR))
+            return
+        self.transport.send(Reply(command_id, error=Error(error.code, error.message, error.temporary)))
+        if not self.connected:
+            # The client is expected to close; it is closed for it if it does not.
+            self._state.refused()
+            self.parts.timers.arm(self, trio.current_time() + self.parts.config.client.close_deadline_s)
+
+    def accept(self, user: str, conn_info: bytes, expire_in_s: float) -> None:
+        """The connect command was good: the session lives.
+
+        Args:
+            user: who it is, "" if anonymous.
+            conn_info: JSON shown to others, b"" for none.
+            expire_in_s: seconds until its credentials expire, 0.0 for never.
+
+        Raises:
+            RemoteProtocolError: its user has too many connections.
+        """
+        if not self.parts.sessions.admit(user):
+            raise RemoteProtocolError("the user has too many connections", reasons.CONNECTION_LIMIT)
+        self._admitted = True
+        self.user = user
+        if conn_info:
+            self.conn_info = type(NO_DATA)(conn_info)
+        self._state.accepted()
+        now = trio.current_time()
+        interval = self.parts.config.client.ping_interval
+        # Spread over half an interval, so that clients that came together are not pinged together.
+        self._ping_at = now + interval * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load is no secret
+        self.renew(expire_in_s)
+
+    def renew(self, expire_in_s: float) -> None:
+        """Live until new credentials expire, with the grace the config gives; 0.0 for ever."""
+        grace = self.parts.config.client.expired_close_delay
+        self._expire_at = trio.current_time() + expire_in_s + grace if expire_in_s else 0.0
+        self._arm()
+
+    def tick(self, now: float) -> None:
+        """The armed moment has come: see Timers."""
+        if self._state.closed:
+            log.info("client did not close", client=self.client, transport=self.transport.name)
+            self.transport.abort()
+        elif not self.connected:
+            self.close(reasons.STALE)
+        elif self._expire_at and now >= self._expire_at:
+            self.close(reasons.CONNECTION_EXPIRED)
+        elif self._pong_due and now >= self._pong_due:
+            self.close(reasons.NO_PONG)
+        else:
+            if now >= self._ping_at:
+                self._ping(now)
+            self._arm()
+
+    def _ping(self, now: float) -> None:
+        client = self.parts.config.client
+        self._ping_at = now + client.ping_interval
+        if not self.transport.unidirectional:
+            self._state.ping_sent()
+            self._pong_due = now + client.pong_timeout
+        self.transport.ping()
+
+    def _arm(self) -> None:
+        moments = (self._ping_at, self._pong_due, self._expire_at)
+        self.parts.timers.arm(self, min(moment for moment in moments if moment))
+
+    def pong(self) -> None:
+        """The transport's own pong came."""
+        self._pong_due = 0.0
+
+    def protocol_error(self, error: RemoteProtocolError) -> None:
+        """The client broke the protocol: close it politely."""
+        self.parts.metrics.protocol_errors += 1
+        log.info("protocol error", client=self.client, transport=self.transport.name, reason=error.detail)
+        self.close(error.reason)
+
+    def slow(self) -> None:
+        """Too much waits for this client."""
+        self.parts.metrics.slow_clients += 1
+        log.info("slow client", client=self.client, user=self.user, transport=self.transport.name)
+        self.close(reasons.SLOW)
+
+    def payload_unencodable(self, channel: str) -> None:
+        """See hub.Subscriber."""
+        log.info("payload is not JSON", client=self.client, channel=channel)
+        self.close(reasons.INAPPROPRIATE_PROTOCOL)
+
+    def subscription_lost(self, subscription: Subscription) -> None:
+        """See hub.Subscriber: the client is told to subscribe, or to come back, from its position."""
+        if self.subscriptions.get(subscription.channel) is not subscription:
+            return
+        del self.subscriptions[subscription.channel]
+        if self.transport.unidirectional:
+            # It cannot subscribe again by itself.
+            self.close(reasons.INSUFFICIENT_STATE)
+            return
+        lost = reasons.UNSUBSCRIBED_INSUFFICIENT_STATE
+        push = Push(subscription.channel, unsubscribe=Unsubscribe(lost.code, lost.reason))
+        self.transport.send(Reply(push=push))
+
+    def close(self, reason: DisconnectReason) -> None:
+        """Send what is queued, tell the client why, end the connection; again: nothing."""
+        if self._state.closed:
+            return
+        self._state.closed_by_us()
+        self.parts.metrics.closed(reason.code, reason.reason)
+        log.debug("closing", client=self.client, code=reason.code, reason=reason.reason)
+        self._leave_all()
+        self.parts.timers.arm(self, trio.current_time() + self.parts.config.client.close_deadline_s)
+        self.transport.close(reason)
+
+    def end(self) -> None:
+        """The connection is gone: nothing of the session stays behind; again: nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        if not self._state.closed:
+            self._state.closed_by_us()
+            self.parts.metrics.closed(reasons.CONNECTION_CLOSED.code, reasons.CONNECTION_CLOSED.reason)
+        self._leave_all()
+        self.parts.timers.disarm(self)
+        self.parts.sessions.remove(self, self.user if self._admitted else None)
+        self.parts.metrics.session_ended(self.transport.name)
+
+    def leave(self, channel: str) -> None:
+        """Have nothing more of a channel; not being in it is no error."""
+        subscription = self.subscriptions.pop(channel, None)
+        if subscription is not None:
+            self.parts.channels.leave(subscription)
+
+    def _leave_all(self) -> None:
+        for subscription in self.subscriptions.values():
+            self.parts.channels.leave(subscription)
+        self.subscriptions.clear()

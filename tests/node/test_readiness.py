@@ -1,0 +1,26 @@
+"""A node says honestly whether clients should come."""
+
+import trio
+
+from node.readiness import Readiness
+
+
+class Broker:
+    connected = False
+    disconnected_for_s = 0.0
+
+
+async def test_a_node_is_ready_while_its_broker_is_there_or_only_briefly_away() -> None:
+    """Never reached, away too long, stopping: not ready, with the reason; a short break changes nothing."""
+    broker, stopping = Broker(), trio.Event()
+    readiness = Readiness(broker, 10.0, stopping)  # type: ignore[arg-type]
+    broker.disconnected_for_s = 1.0
+    assert readiness.refusal() == "the broker was not reached yet"
+    broker.connected, broker.disconnected_for_s = True, 0.0
+    assert readiness.refusal() == ""
+    broker.connected, broker.disconnected_for_s = False, 9.0
+    assert readiness.refusal() == ""
+    broker.disconnected_for_s = 11.0
+    assert readiness.refusal() == "the broker has been away for 11 s"
+    stopping.set()
+    assert readiness.refusal() == "the node is stopping"
