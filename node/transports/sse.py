@@ -1,0 +1,119 @@
+"""Event streams: `/connection/uni_sse` for the client protocol, `/sse` for people without an SDK.
+
+An EventSource gives up for good on any status but 200. So a refusal that will be over is a stream that
+ends at once, after saying when to come back, and a status is for what coming back would not change.
+"""
+
+import structlog
+
+from node.protocol.messages import Command
+from node.session import Parts
+from node.transports.admission import NOT_ACCEPTING, check_origin, is_welcome, refuse
+from node.transports.plain_sse import PlainSseTransport
+from node.transports.refusal import Refusal
+from node.transports.request import Connection, Head, bearer_token
+from node.transports.sse_request import (
+    check_method,
+    connect_request,
+    cross_origin_fields,
+    plain_request,
+    preflight_fields,
+)
+from node.transports.sse_transport import SseTransport, UniSseTransport, retry_line
+
+log = structlog.get_logger(__name__)
+
+PLAIN_PATH = "/sse"
+PATHS = ("/connection/uni_sse", PLAIN_PATH)
+# Protocol reference, section 2.3: keep every proxy from storing or collecting the stream.
+_STREAM_FIELDS = (
+    "Content-Type: text/event-stream; charset=utf-8\r\n"
+    "Cache-Control: private, no-cache, no-store, must-revalidate, max-age=0\r\n"
+    "Pragma: no-cache\r\n"
+    "X-Accel-Buffering: no\r\n"
+    "Connection: close\r\n"
+)
+# What a client may still send on a connection where it only listens.
+_IGNORED_BYTES_MAX = 65_536
+# Reasons that coming back would not change, as HTTP knows them; with any other the client comes back.
+_STATUS = {3005: 401, 3500: 401, 3501: 401, 3503: 403, 3504: 429, 3505: 400, 3506: 406, 3507: 403}
+
+
+async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
+    """Serve one event stream from its request to the end of its connection.
+
+    Args:
+        connection: the client's; the caller closes it afterwards.
+        head: its request. Not kept while the stream lives.
+        parts: the node's.
+
+    Returns:
+        Whether the connection may carry another request; never after a stream.
+    """
+    name = "sse" if head.path == PLAIN_PATH else "uni_sse"
+    cross_origin = cross_origin_fields(head, parts)
+    response = f"HTTP/1.1 200 OK\r\n{_STREAM_FIELDS}{cross_origin}\r\n".encode()
+    try:
+        check_origin(head, parts)
+        if check_method(head, plain=name == "sse"):
+            return await connection.answer(head, 200, fields=cross_origin + preflight_fields(head))
+        if not is_welcome(parts):
+            parts.metrics.refused[NOT_ACCEPTING] += 1
+            return await _send_away(connection, response, parts, name)
+        transport, commands = await _open(connection, head, parts)
+    except Refusal as refusal:
+        refusal.fields += cross_origin
+        return await refuse(connection, head, refusal, name, parts)
+    session = transport.session
+    try:
+        channel = ""
+        for command in commands:
+            channel = command.subscribe.channel if command.subscribe else ""
+            await session.handle(command)
+            if transport.refused is not None:
+                break
+        del commands, command
+        if transport.refused is None:
+            transport.start(response)
+            del head, response, cross_origin
+            await _watch(connection, parts)
+            return False
+    finally:
+        transport.outbox.abort()
+        session.end()
+    # EventSource comes back after the end of a stream, and never after a status.
+    status = _STATUS.get(transport.refused.code)
+    if status is None:
+        return await _send_away(connection, response, parts, name)
+    reason = f"{channel}: {transport.refused.reason}" if channel else transport.refused.reason
+    refused = Refusal(status, "session", reason, cross_origin)
+    return await refuse(connection, head, refused, name, parts)
+
+
+async def _open(connection: Connection, head: Head, parts: Parts) -> tuple[SseTransport, list[Command]]:
+    """The transport, and the commands that the request stands for.
+
+    Raises:
+        Refusal: the request cannot be served, now or later.
+    """
+    if head.path == PLAIN_PATH:
+        channels, since = plain_request(head, parts)
+        plain = PlainSseTransport(connection.sock, parts, channels, since)
+        return plain, plain.commands(bearer_token(head))
+    connect = Command(id=1, connect=await connect_request(connection, head, parts.config))
+    return UniSseTransport(connection.sock, parts), [connect]
+
+
+async def _send_away(connection: Connection, response: bytes, parts: Parts, name: str) -> bool:
+    """A stream that ends at once and says when to come back."""
+    log.info("stream ended before it began", transport=name)
+    await connection.send(response + retry_line(parts.config.uni_sse.retry_ms))
+    return False
+
+
+async def _watch(connection: Connection, parts: Parts) -> None:
+    """Return when the client has gone: it has nothing to say, so the end of its stream is the end of it."""
+    ignored = 0
+    while ignored <= _IGNORED_BYTES_MAX and (data := await connection.receive()):
+        ignored += len(data)
+        parts.metrics.bytes_in += len(data)

@@ -1,0 +1,96 @@
+"""A node without its launcher: real parts on the memory broker, behind a real door on a loopback port."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+from msgspec.structs import replace
+
+from node.config.options import (
+    ChannelsOptions,
+    ClientOptions,
+    Config,
+    Duration,
+    HttpServerOptions,
+    Namespace,
+    WebSocketOptions,
+)
+from node.door.connection import Connection
+from node.door.door import Door
+from node.door.head import Head
+from node.session import Parts
+from node.transports import sse, websocket
+from tests.node.node_in_memory import MemoryNode
+
+CONFIG = Config(
+    client=ClientOptions(insecure=True, allowed_origins=("https://good.example",)),
+    channel=ChannelsOptions(
+        namespaces=(
+            Namespace(name="past", history_size=10, history_ttl=Duration(60), force_recovery=True),
+            Namespace(name="open", allow_subscribe_for_client=True),
+        )
+    ),
+    http_server=HttpServerOptions(address="127.0.0.1", port=0),
+    websocket=WebSocketOptions(message_size_limit=10_000),
+)
+
+
+@dataclass(slots=True)
+class Served:
+    """A node as its tests see it."""
+
+    port: int
+    parts: Parts
+    # What `Parts.accepting` answers.
+    open: bool = True
+    streams: list[trio.SocketStream] = field(default_factory=list)
+
+    async def connect(self) -> trio.SocketStream:
+        """A client's connection; closed with the node at the latest."""
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self.streams.append(stream)
+        return stream
+
+    async def publish(self, channel: str, data: bytes) -> None:
+        """As a backend does."""
+        await self.parts.publisher.publish(channel, data)
+
+
+async def _no_such_path(connection: Connection, head: Head) -> bool:
+    return await connection.answer(head, 404, "no such path", close=True)
+
+
+@asynccontextmanager
+async def served(client: ClientOptions | None = None) -> AsyncIterator[Served]:
+    """Serve until the block ends; the block has ten seconds.
+
+    Args:
+        client: instead of CONFIG's.
+    """
+    config = CONFIG if client is None else replace(CONFIG, client=client)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            node: Served
+            memory = MemoryNode(config, nursery, accepting=lambda: node.open)
+            parts = memory.parts
+            of_websocket = partial(websocket.serve, parts=parts)
+            of_sse = partial(sse.serve, parts=parts)
+            routes = {
+                "/connection/websocket": of_websocket,
+                "/ws": of_websocket,
+                "/connection/uni_sse": of_sse,
+                "/sse": of_sse,
+            }
+            door = Door(config.http_server, routes, _no_such_path, parts.timers, parts.metrics)
+            await memory.start(nursery)
+            ((_, port),) = await nursery.start(door.serve)
+            node = Served(port, parts)
+            try:
+                yield node
+            finally:
+                for stream in node.streams:
+                    stream.socket.close()
+            assert parts.metrics.failures == 0
+            nursery.cancel_scope.cancel()

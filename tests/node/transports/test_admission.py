@@ -1,0 +1,27 @@
+"""Who gets a session, and how the others are answered."""
+
+from node.config.options import ClientOptions
+from tests.node.transports.event_source import EventSource
+from tests.node.transports.served import served
+
+
+async def test_a_full_node_is_a_closed_node() -> None:
+    """`client.connection_limit` sends further clients away as stopping does, until somebody leaves."""
+    async with served(ClientOptions(insecure=True, connection_limit=1)) as node:
+        first = await EventSource.open(node, "/sse?channel=news")
+        await first.event()
+        assert await (await EventSource.open(node, "/sse?channel=news")).rest() == []
+        await first.stream.aclose()
+        await node.parts.sessions.wait_empty()
+        third = await EventSource.open(node, "/sse?channel=news")
+        assert (await third.event()).type == "connected"
+
+
+async def test_a_refusal_says_why_and_keeps_the_connection() -> None:
+    """The body names what to change; a request without a body leaves the connection in order."""
+    async with served() as node:
+        source = await EventSource.open(node, "/sse")
+        assert source.body == b"name at least one channel: /sse?channel=news\n"
+        await source.stream.send_all(b"GET /sse?channel=nowhere:a HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await source.stream.receive_some()).startswith(b"HTTP/1.1 404 ")
+        assert node.parts.metrics.refused["channel"] == 2
