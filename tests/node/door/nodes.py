@@ -1,0 +1,92 @@
+"""A door with everything behind it: transports, API and hypercorn, on real parts and the memory broker."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+from msgspec.structs import replace
+
+from node.access.api_key import ApiKeyCheck
+from node.api.envelope import JsonApi
+from node.api.methods import Api
+from node.broker.interface import Broker
+from node.config.options import Config, Duration, HttpApiOptions
+from node.door.asgi_app import AsgiApp
+from node.door.asgi_pages import endpoints
+from node.door.door import Door
+from node.door.handover import HandOver
+from node.door.http_api import PATH, PREFIX, HttpApi
+from node.pages import demo_page
+from node.telemetry.metrics import Metrics
+from node.transports import sse, websocket
+from tests.node.api.fakes import FakeBroker
+from tests.node.door.clients import Client
+from tests.node.transports import served as transports
+
+KEY = b"X-API-Key: secret\r\n"
+
+
+class Node:
+    """What tests use of it."""
+
+    def __init__(self, served: transports.Served, config: Config) -> None:
+        parts = served.parts
+        self.served = served
+        self.not_ready = ""
+        self.metrics = parts.metrics
+        self.clients: list[Client] = []
+        broker: Broker = FakeBroker()  # type: ignore[assignment]  # only history_remove would need one
+        api = Api(parts.publisher, parts.channels, broker, parts.rules, list, parts.metrics)
+        self.http_api = HttpApi(JsonApi(api), ApiKeyCheck(config.http_api), config.http_api, parts.metrics)
+        streams = {path: partial(sse.serve, parts=parts) for path in ("/sse", "/connection/uni_sse")}
+        websockets = {
+            path: partial(websocket.serve, parts=parts) for path in ("/ws", "/connection/websocket")
+        }
+        pages = endpoints(parts.metrics, lambda: self.not_ready, demo_page())
+        self.app = AsgiApp(
+            pages,
+            self.http_api,
+            streams,
+            websockets,
+            config.http_api,
+            config.uni_sse,
+            parts.timers,
+            parts.metrics,
+        )
+        self.hand_over = HandOver(self.app, config, parts.metrics)
+        routes = {**streams, **websockets, PATH: self.http_api.serve, PREFIX: self.http_api.serve}
+        # The transports' own door has registered its gauges with the parts' metrics already.
+        self.door_metrics = Metrics()
+        self.door = Door(config.http_server, routes, self.hand_over.serve, parts.timers, self.door_metrics)
+
+    async def connect(self) -> Client:
+        client = Client(await trio.open_tcp_stream(*self.door.addresses[0]))
+        self.clients.append(client)
+        return client
+
+    async def stop(self) -> None:
+        self.door.stop()
+        await self.hand_over.stop()
+
+
+@asynccontextmanager
+async def running(**changes: object) -> AsyncIterator[Node]:
+    """Run a node; the block has ten seconds.
+
+    Args:
+        changes: of the door's and hypercorn's configuration.
+    """
+    options = HttpApiOptions(key="secret", body_bytes_max=5000, body_deadline_s=Duration(3))
+    config = replace(transports.CONFIG, http_api=options, **changes)
+    async with transports.served(config.client) as served:
+        node = Node(served, config)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.door.serve)
+            try:
+                yield node
+            finally:
+                for client in node.clients:
+                    client.stream.socket.close()
+            assert node.metrics.failures == 0
+            nursery.cancel_scope.cancel()
