@@ -1,0 +1,135 @@
+"""A whole node in this process: it starts, serves, stops in order, and says why it cannot."""
+
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import h11
+import pytest
+import trio
+
+from node.config.load import load
+from node.config.options import Config
+from node.door.listeners import DoorError
+from node.serve import Node
+
+OPEN = {
+    "client.insecure": True,
+    "http_api.insecure": True,
+    "channel.without_namespace.history_size": 10,
+    "channel.without_namespace.history_ttl": 60,
+    "http_server.address": "127.0.0.1",
+    "http_server.port": 0,
+}
+
+
+def config(**overrides: object) -> Config:
+    return load(None, {}, {**OPEN, **{name.replace("__", "."): value for name, value in overrides.items()}})
+
+
+@asynccontextmanager
+async def running(
+    configuration: Config, on_ready: Callable[[str, int], None] | None = None
+) -> AsyncIterator[Node]:
+    """A node whose port is open; it is told to stop in the end, and must have ended by its deadline."""
+    with trio.fail_after(20):
+        async with trio.open_nursery() as background:
+            node = Node(configuration, background)
+            async with trio.open_nursery() as serving:
+                serving.start_soon(node.run, on_ready)
+                while not node.door.addresses:
+                    await trio.lowlevel.checkpoint()
+                try:
+                    yield node
+                finally:
+                    node.stopping.set()
+            background.cancel_scope.cancel()
+
+
+async def call(node: Node, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+    """One request on a connection of its own: status and body."""
+    stream = await trio.open_tcp_stream(*node.door.addresses[0])
+    async with stream:
+        http = h11.Connection(h11.CLIENT)
+        headers = [("Host", "test"), ("Connection", "close"), ("Content-Length", str(len(body)))]
+        parts = (
+            h11.Request(method=method, target=target, headers=headers),
+            h11.Data(body),
+            h11.EndOfMessage(),
+        )
+        await stream.send_all(b"".join(http.send(part) or b"" for part in parts))
+        status, answer = 0, b""
+        while not isinstance(event := http.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                http.receive_data(await stream.receive_some())
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                answer += event.data
+        return status, answer
+
+
+async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
+    received = b""
+    while end not in received:
+        data = await stream.receive_some()
+        assert data, received
+        received += data
+    return received
+
+
+async def test_a_stopping_node_delivers_what_it_accepted_and_tells_its_clients() -> None:
+    """Everything published before the stop arrives, then the goodbye; then the port is closed."""
+    async with running(config(broker__type="memory")) as node:
+        stream = await trio.open_tcp_stream(*node.door.addresses[0])
+        async with stream:
+            await stream.send_all(b"GET /sse?channel=news HTTP/1.1\r\nHost: test\r\n\r\n")
+            await read_until(stream, b"event: subscribed")
+            for number in range(20):
+                body = json.dumps({"channel": "news", "data": number}).encode()
+                assert (await call(node, "POST", "/api/publish", body))[0] == 200
+            node.stopping.set()
+            rest = b"".join([data async for data in stream])
+        for number in range(20):
+            assert b'"data":%d,' % number in rest
+        assert b"retry:" in rest[rest.rindex(b'"data":19,') :]
+    with pytest.raises(OSError, match="connect"):
+        await trio.open_tcp_stream(*node.door.addresses[0])
+
+
+async def test_a_node_without_its_broker_lives_and_is_not_ready() -> None:
+    """NATS unreachable: alive, 503 with the reason, publishing an error, and ready is not announced."""
+    announced: list[int] = []
+    unreachable = config(broker__nats__url="nats://127.0.0.1:1", broker__nats__request_deadline_s=0.3)
+    async with running(unreachable, lambda _address, port: announced.append(port)) as node:
+        assert await call(node, "GET", "/livez") == (200, b"alive\n")
+        assert await call(node, "GET", "/readyz") == (503, b"the broker was not reached yet\n")
+        status, answer = await call(node, "POST", "/api/publish", b'{"channel":"news","data":1}')
+        assert (status, json.loads(answer)["error"]["code"]) == (200, 100)
+    assert announced == []
+
+
+async def test_a_ready_node_says_so_once_with_its_port() -> None:
+    """Port 0 becomes a real one, told when clients can be served; pages, probes and metrics answer."""
+    announced: list[tuple[str, int]] = []
+    memory = config(broker__type="memory", demo__enabled=True)
+    async with running(memory, lambda address, port: announced.append((address, port))) as node:
+        while not announced:
+            await trio.lowlevel.checkpoint()
+        assert announced == [tuple(node.door.addresses[0])]
+        assert await call(node, "GET", "/readyz") == (200, b"ready\n")
+        assert b"<!doctype html>" in (await call(node, "GET", "/"))[1]
+        assert b"broadcast_ready 1.0" in (await call(node, "GET", "/metrics"))[1]
+
+
+async def test_a_taken_port_is_said_before_anything_starts() -> None:
+    """The error names the port and the option."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with trio.open_nursery() as background:
+            node = Node(config(broker__type="memory", http_server__port=port), background)
+            with pytest.RaisesGroup(pytest.RaisesExc(DoorError, match=f"{port}.*http_server.port")):
+                await node.run(None)
