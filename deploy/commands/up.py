@@ -1,0 +1,136 @@
+"""`broadcast up`: a cluster on this machine, and what a newcomer can do with it."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from deploy import local
+from deploy.cluster import NODE_COMMAND, Output, Settings, node_name
+from deploy.configs import read_config
+from deploy.terminal import discard_output
+
+DEVELOPMENT = Path(__file__).resolve().parents[1] / "development.yaml"
+_COLOURS = (36, 33, 35, 32, 34, 31)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--nodes", type=_count, default=2, metavar="N", help="how many (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--http-port",
+        type=int,
+        default=8000,
+        metavar="PORT",
+        help="of the first node, the next ones follow; 0: any free ones (default: %(default)s)",
+    )
+    parser.add_argument("--nats", default="", metavar="URL", help="use these NATS servers and start none")
+    parser.add_argument(
+        "--nats-port", type=int, default=0, metavar="PORT", help="of the NATS server (default: any)"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep history here (default: lost at the end)"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="of every node (default: open to everybody, for development)",
+    )
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="write addresses and process ids here as JSON"
+    )
+    parser.add_argument("--keep-going", action="store_true", help="go on with the others when a process dies")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a cluster until Ctrl-C or SIGTERM."""
+    config_file = arguments.config or DEVELOPMENT
+    config = read_config(config_file)  # a bad one is said once, here, and not by every node
+    console = sys.stdout.isatty() and config.log.format == "auto"
+    settings = Settings(
+        nodes=arguments.nodes,
+        http_port=arguments.http_port,
+        config=config_file,
+        nats_url=arguments.nats,
+        nats_port=arguments.nats_port,
+        data=arguments.data,
+        ready_file=arguments.ready_file,
+        keep_going=arguments.keep_going,
+        node_stop_max_s=config.shutdown.timeout,
+        # The nodes write into our pipe and cannot see that a person reads at its end.
+        node_command=(*NODE_COMMAND, "--set", "log.format=console") if console else NODE_COMMAND,
+    )
+    screen = Screen(settings.nodes, insecure=config.client.insecure)
+    return trio.run(partial(local.run, settings, Output(screen.child, screen.event, screen.ready)))
+
+
+class Screen:
+    """Writes what the cluster says; coloured on a terminal only.
+
+    Args:
+        nodes: how many there are, for the width of their names.
+        insecure: whether everybody may connect: said aloud.
+    """
+
+    def __init__(self, nodes: int, *, insecure: bool) -> None:
+        self._width = len(node_name(nodes - 1))
+        self._insecure = insecure
+        self._coloured = sys.stdout.isatty()
+        self._colours: dict[str, int] = {}
+
+    def child(self, name: str, line: str) -> None:
+        """One line of a process, behind its name; of nats-server only what it warns of."""
+        if name == "nats" and "[INF]" in line:
+            return
+        prefix = f"{name:<{self._width}} |"
+        if self._coloured:
+            colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
+            prefix = f"\033[{colour}m{prefix}\033[0m"
+        self._write(f"{prefix} {line}")
+
+    def event(self, text: str) -> None:
+        """Something to know about the cluster."""
+        self._write(f"broadcast: {text}")
+
+    def ready(self, cluster: dict[str, Any]) -> None:
+        """Where everything is, and what to try next."""
+        self._write(banner(cluster, insecure=self._insecure))
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            discard_output()  # the cluster goes on: a signal ends it
+
+
+def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
+    """The addresses, a warning where everybody may do everything, and commands to copy."""
+    addresses = [node["http"] for node in cluster["nodes"]]
+    lines = ["", f"The cluster is ready: {len(addresses)} node{'s' if len(addresses) > 1 else ''}."]
+    lines += [f"  {node['name']:<8} {node['http']}" for node in cluster["nodes"]]
+    lines += [f"  {'nats':<8} {cluster['nats']['url']}"]
+    if insecure:
+        lines += ["", "Insecure development mode: whoever reaches these ports may connect, publish and read."]
+    lines += [
+        "",
+        "Open a node's page in a browser, or try in other terminals:",
+        f"  ./broadcast subscribe news --url {addresses[-1]}",
+        f"  ./broadcast publish news '{{\"hello\":1}}' --url {addresses[0]}",
+        f"  curl -N '{addresses[-1]}/sse?channel=news'",
+        "",
+        "Ctrl-C stops everything.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, found {text}")
+    return int(text)

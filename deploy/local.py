@@ -1,0 +1,61 @@
+"""A cluster on this machine, for development and tests: what is checked first, then the run of it."""
+
+import tempfile
+from itertools import islice
+from pathlib import Path
+
+from deploy import nats_process
+from deploy.cluster import Cluster, Output, Settings, node_name
+from deploy.errors import UserError
+from deploy.ports import free_ports, see_that_free
+
+
+async def run(settings: Settings, output: Output) -> int:
+    """Run a cluster until a signal or a death ends it; returns the exit code.
+
+    SIGINT, SIGTERM and SIGHUP stop the nodes, then NATS; a second one kills what is left. Whatever
+    happens, cancellation included, no process stays behind.
+
+    Raises:
+        UserError: a port is taken, a program is missing, or a path cannot be used.
+    """
+    nats_program = "" if settings.nats_url else nats_process.find_program()
+    nats_port, http_ports = choose_ports(settings)
+    check_paths(settings)
+    with tempfile.TemporaryDirectory(prefix="broadcast-") as scratch:
+        nats = nats_process.command(nats_program, nats_port, settings.data or Path(scratch))
+        return await Cluster(settings, output, nats, http_ports).run()
+
+
+def choose_ports(settings: Settings) -> tuple[int, list[int]]:
+    """The port of NATS and those of the nodes, all free now, before anything is started.
+
+    Raises:
+        UserError: one that was asked for is not.
+    """
+    http_ports = list(range(settings.http_port, settings.http_port + settings.nodes))
+    if settings.http_port:
+        for index, port in enumerate(http_ports):
+            see_that_free(port, node_name(index), "--http-port")
+    if settings.nats_port and not settings.nats_url:
+        see_that_free(settings.nats_port, "nats", "--nats-port")
+    free = free_ports(taken=[settings.nats_port, *http_ports])
+    if not settings.http_port:
+        http_ports = list(islice(free, settings.nodes))
+    return settings.nats_port or next(free), http_ports
+
+
+def check_paths(settings: Settings) -> None:
+    """See that what will be written can be.
+
+    Raises:
+        UserError: a directory is missing or cannot be made.
+    """
+    ready_file = settings.ready_file
+    if ready_file and not ready_file.parent.is_dir():
+        raise UserError(f"--ready-file {ready_file}: the directory {ready_file.parent} does not exist")
+    if settings.data:
+        try:
+            settings.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--data {settings.data}: {error.strerror}") from error

@@ -1,0 +1,127 @@
+"""Compares the JetStream streams of a cluster with its config, and changes them when asked to.
+
+What is wanted, what differs and how it is changed is decided in `node.broker.nats.streams`; here is the
+connection, and the walk over every namespace and partition.
+"""
+
+from dataclasses import dataclass
+
+import trio
+
+from deploy.errors import UserError
+from node.broker.interface import BrokerError, HistoryOptions
+from node.broker.namespaces import Namespaces
+from node.broker.nats.epoch import decode_marker
+from node.broker.nats.feed import Feed
+from node.broker.nats.jetstream import JetStream
+from node.broker.nats.keeper import new_marker_id
+from node.broker.nats.streams import Change, apply, plan, retire, wanted
+from node.broker.nats.subjects import Partition, Subjects
+from node.config.options import Config, NatsOptions
+
+RETIRED = "this config keeps no history here: what is stored stays until it expires, recovery ends"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChanges:
+    """What differs in one stream.
+
+    Attributes:
+        stream: its name.
+        changes: none where it is as wanted.
+    """
+
+    stream: str
+    changes: list[Change]
+
+
+async def review(config: Config, *, changing: bool) -> list[StreamChanges]:
+    """What differs between the streams and a config, one entry for each stream the config knows.
+
+    Args:
+        config: its `broker.nats` says where, its `channel` what is wanted.
+        changing: make it so; what is returned was changed then.
+
+    Raises:
+        UserError: NATS cannot be reached, or refuses, or a change is impossible. Streams before that one
+            are changed already; running it again goes on.
+    """
+    options = config.broker.nats
+    feed = Feed(options, name="broadcast streams", on_broken=_nothing, on_restored=_nothing)
+    failure: BrokerError | None = None
+    reviewed: list[StreamChanges] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(feed.run)
+        try:
+            await feed.wait_connected(options.connect_deadline_s + options.reconnect_delay_max_s)
+            walk = _Walk(JetStream(feed), options, Namespaces.of(config.channel), changing=changing)
+            reviewed = await walk.all_streams()
+        except BrokerError as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise UserError(f"{options.url}: {failure}") from failure
+    return reviewed
+
+
+class _Walk:
+    """One pass over the streams."""
+
+    def __init__(
+        self, jetstream: JetStream, options: NatsOptions, namespaces: Namespaces, *, changing: bool
+    ) -> None:
+        self._jetstream = jetstream
+        self._options = options
+        self._namespaces = namespaces
+        self._subjects = Subjects(options.prefix, namespaces)
+        self._changing = changing
+        self._deadline_s = float(options.request_deadline_s)
+
+    async def all_streams(self) -> list[StreamChanges]:
+        reviewed = []
+        for namespace, store in self._namespaces.stores.items():
+            for number in range(store.partitions):
+                partition = Partition(namespace, number)
+                if store.history is not None:
+                    changes = await self._kept(partition, store.history)
+                else:
+                    changes = await self._not_kept(partition)
+                if store.history is not None or changes:
+                    reviewed.append(StreamChanges(self._subjects.stream(partition), changes))
+        return reviewed
+
+    async def _kept(self, partition: Partition, history: HistoryOptions) -> list[Change]:
+        target = wanted(self._subjects, partition, history, self._options)
+        if self._changing:
+            return await apply(
+                self._jetstream,
+                target,
+                marker_subject=self._subjects.marker(partition),
+                new_id=new_marker_id,
+                deadline_s=self._deadline_s,
+            )
+        info = await self._jetstream.info(target["name"], deadline_s=self._deadline_s)
+        return plan(info.settings if info else None, target)
+
+    async def _not_kept(self, partition: Partition) -> list[Change]:
+        """A stream of a namespace that keeps no history any more is marked, so that no old epoch revives."""
+        stream, marker_subject = self._subjects.stream(partition), self._subjects.marker(partition)
+        if await self._jetstream.info(stream, deadline_s=self._deadline_s) is None:
+            return []
+        if self._changing:
+            done = await retire(
+                self._jetstream,
+                stream,
+                marker_subject=marker_subject,
+                new_id=new_marker_id,
+                deadline_s=self._deadline_s,
+            )
+        else:
+            stored = await self._jetstream.newest(stream, marker_subject, deadline_s=self._deadline_s)
+            marker = decode_marker(stored.payload) if stored else None
+            done = marker is not None and not marker.retired
+        return [Change("", stream, None, RETIRED)] if done else []
+
+
+def _nothing() -> None:
+    """A connection that breaks shows in the request that fails."""
