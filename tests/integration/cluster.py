@@ -1,0 +1,173 @@
+"""A real cluster for tests: a nats-server and node processes, as `broadcast node` starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.nats_server import NatsServer
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 20.0
+API_KEY = "test-api-key-test-api-key-test-api-key"
+HMAC_KEY = "test-hmac-key-test-hmac-key-test-hmac-key"
+
+# Everything switched on that the SDKs' own test servers have.
+OPEN_NAMESPACE: dict[str, Any] = {
+    "history_size": 100,
+    "history_ttl": "300s",
+    "force_recovery": True,
+    "allow_subscribe_for_client": True,
+    "allow_subscribe_for_anonymous": True,
+    "allow_publish_for_client": True,
+    "allow_publish_for_anonymous": True,
+    "allow_history_for_client": True,
+    "allow_history_for_anonymous": True,
+}
+
+
+class NodeProcess:
+    """One `broadcast node` process; its HTTP address is known once it is ready.
+
+    Args:
+        name: of the node.
+        config_file: what it reads.
+        port: its HTTP port, 0 for a free one.
+        log_file: where its output goes.
+    """
+
+    def __init__(self, name: str, config_file: Path, log_file: Path, port: int = 0) -> None:
+        self.name = name
+        self.log_file = log_file
+        ready, told = os.pipe()
+        environment = dict(os.environ, BROADCAST_NODE_NAME=name, BROADCAST_HTTP_SERVER_PORT=str(port))
+        with log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "deploy.cli",
+                    "node",
+                    "--config",
+                    str(config_file),
+                    "--ready-fd",
+                    str(told),
+                ],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[told],
+            )
+        os.close(told)
+        with os.fdopen(ready) as pipe:
+            line = pipe.readline()
+        if not line:
+            self.process.wait(timeout=DEADLINE_S)
+        assert line, f"node {name} did not start:\n{self.log()}"
+        self.http: str = json.loads(line)["http"]
+
+    @property
+    def port(self) -> int:
+        """Of its HTTP address."""
+        return int(self.http.rsplit(":", 1)[1].rstrip("/"))
+
+    @property
+    def ws(self) -> str:
+        """Its address for WebSockets."""
+        return self.http.replace("http://", "ws://", 1)
+
+    def log(self) -> str:
+        """What it wrote."""
+        return self.log_file.read_text()
+
+    def stop(self) -> int:
+        """End it in an orderly way; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self.process.kill()
+        self.process.wait(timeout=DEADLINE_S)
+
+
+class Cluster:
+    """A nats-server and nodes; leaving the context ends them all.
+
+    Args:
+        directory: for configuration and logs.
+        nodes: how many.
+        nats: a server that runs already; None for one of the cluster's own.
+        **options: merged over the defaults of the nodes' configuration, section by section.
+    """
+
+    def __init__(self, directory: Path, nodes: int = 2, nats_url: str = "", **options: Any) -> None:
+        self._directory = directory
+        self._count = nodes
+        self.nats = None if nats_url else NatsServer()
+        self._nats_url = nats_url
+        self._options = options
+        self.nodes: list[NodeProcess] = []
+
+    def _config(self) -> dict[str, Any]:
+        defaults: dict[str, Any] = {
+            "http_server": {"address": "127.0.0.1"},
+            "http_api": {"key": API_KEY},
+            "client": {"token": {"hmac_secret_key": HMAC_KEY}, "allow_anonymous_connect_without_token": True},
+            "channel": {
+                "without_namespace": OPEN_NAMESPACE,
+                "namespaces": [
+                    {**OPEN_NAMESPACE, "name": "smallhistory", "history_size": 2},
+                    {
+                        "name": "plain",
+                        "allow_subscribe_for_client": True,
+                        "allow_subscribe_for_anonymous": True,
+                        "allow_publish_for_client": True,
+                        "allow_publish_for_anonymous": True,
+                    },
+                    {"name": "closed"},
+                ],
+            },
+            "broker": {"nats": {"url": self._nats_url or (self.nats.url if self.nats else "")}},
+            "log": {"level": "info", "format": "json"},
+        }
+        for section, values in self._options.items():
+            defaults[section] = {**defaults.get(section, {}), **values}
+        return defaults
+
+    def start_node(self, name: str, port: int = 0) -> NodeProcess:
+        """Start one more node, or one again."""
+        config_file = self._directory / "node.json"
+        config_file.write_text(json.dumps(self._config()))
+        return NodeProcess(name, config_file, self._directory / f"{name}.log", port)
+
+    def __enter__(self) -> Self:
+        if self.nats is not None:
+            self.nats.start()
+        try:
+            for number in range(1, self._count + 1):
+                self.nodes.append(self.start_node(f"node-{number}"))
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for node in self.nodes:
+            if node.process.poll() is None:
+                node.kill()
+        if self.nats is not None:
+            self.nats.__exit__(kind, value, trace)

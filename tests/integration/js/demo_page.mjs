@@ -1,0 +1,55 @@
+// The demo page in Chromium: tabs that are told what to do, and what they show.
+// Arguments: the browser's program.
+
+import { chromium } from "playwright-core";
+import { serve, tell } from "./commands.mjs";
+
+const WAIT_MS = 15_000;
+const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox"] });
+const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+const tabs = new Map();
+
+async function open({ tab, url }) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(WAIT_MS);
+  page.on("pageerror", (error) => tell("trouble", { tab, text: String(error) }));
+  tabs.set(tab, page);
+  await page.goto(url);
+}
+
+async function close({ tab }) {
+  await tabs.get(tab).close();
+}
+
+// Returns when something that matches the selector shows the text.
+async function shows({ tab, selector, text }) {
+  await tabs.get(tab).locator(selector).filter({ hasText: text }).first().waitFor();
+}
+
+async function texts({ tab, selector }) {
+  return tabs.get(tab).locator(selector).allInnerTexts();
+}
+
+async function fill({ tab, selector, text }) {
+  await tabs.get(tab).locator(selector).fill(text);
+}
+
+async function click({ tab, selector }) {
+  await tabs.get(tab).locator(selector).click();
+}
+
+async function resize({ tab, width, height }) {
+  await tabs.get(tab).setViewportSize({ width, height });
+}
+
+async function screenshot({ tab, path }) {
+  await tabs.get(tab).screenshot({ path });
+}
+
+// How far the page reaches to the right: more than its window means that it must be scrolled sideways.
+async function reach({ tab }) {
+  return tabs.get(tab).evaluate(() => document.documentElement.scrollWidth);
+}
+
+tell("launched", { version: browser.version() });
+await serve({ open, close, shows, texts, fill, click, resize, screenshot, reach });
