@@ -1,4 +1,4 @@
-"""What each command of a client does: one function each, from request to reply.
+"""What each command of a client does: `handle` finds the function that makes a request a reply.
 
 A function may wait for the broker, never longer than `client.command_deadline_s`. It raises CommandError
 (the reply carries the error), RemoteProtocolError (the client is closed), BrokerError or TooSlowError
@@ -7,17 +7,19 @@ A function may wait for the broker, never longer than `client.command_deadline_s
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from msgspec.structs import replace
 
 from node.access import permissions
 from node.access.connect import authenticate, verify_refresh
+from node.broker.interface import BrokerError
 from node.hub import Subscription, Writable
 from node.protocol import reasons
 from node.protocol.errors import CommandError, RemoteProtocolError
 from node.protocol.messages import (
+    Command,
     ConnectRequest,
     ConnectResult,
     HistoryRequest,
@@ -36,15 +38,43 @@ from node.protocol.messages import (
     UnsubscribeResult,
 )
 from node.protocol.session_state import Kind
-
-if TYPE_CHECKING:
-    from node.session import Session
+from node.session import Session
 
 # SubscribeRequest.flag: the client wants error 112 instead of `recovered: false`.
 _REJECT_UNRECOVERED = 2
 
 
-async def connect(session: "Session", command_id: int, request: ConnectRequest) -> Reply | None:
+async def handle(session: Session, command: Command) -> None:
+    """Serve one command; those of one client must be handed over one after another.
+
+    Never raises for what a client or the broker did: it answers or closes. Cancellation leaves no half-made
+    subscription behind.
+
+    Args:
+        session: whose command it is.
+        command: decoded, of any kind.
+    """
+    if session.closed:
+        return
+    try:
+        kind, request = session.receive(command)
+        if kind is Kind.PONG:
+            return
+        reply = await _SERVE[kind](session, command.id, request)
+    except CommandError as error:
+        session.refuse(command.id, error.error, error.detail)
+    except BrokerError as error:
+        session.refuse(command.id, reasons.INTERNAL, str(error))
+    except trio.TooSlowError:
+        session.refuse(command.id, reasons.INTERNAL, "the command's deadline passed")
+    except RemoteProtocolError as error:
+        session.protocol_error(error)
+    else:
+        if reply is not None and not session.closed:
+            session.transport.send(reply)
+
+
+async def connect(session: Session, command_id: int, request: ConnectRequest) -> Reply | None:
     """Authenticate, and on unidirectional transports subscribe to what the request names."""
     config = session.parts.config.client
     now = time.time()
@@ -66,7 +96,7 @@ async def connect(session: "Session", command_id: int, request: ConnectRequest) 
     return Reply(command_id, connect=result)
 
 
-async def _connect_unidirectional(session: "Session", request: ConnectRequest, result: ConnectResult) -> None:
+async def _connect_unidirectional(session: Session, request: ConnectRequest, result: ConnectResult) -> None:
     """Join every channel asked for and permitted; their publications wait until the connect push is out."""
     held = _Held()
     subs: dict[str, SubscribeResult] = {}
@@ -80,7 +110,7 @@ async def _connect_unidirectional(session: "Session", request: ConnectRequest, r
         held.release(session)
 
 
-async def subscribe(session: "Session", command_id: int, request: SubscribeRequest) -> Reply:
+async def subscribe(session: Session, command_id: int, request: SubscribeRequest) -> Reply:
     """Join a channel, from a position if one is given."""
     if not request.channel:
         raise RemoteProtocolError("subscribe without a channel")
@@ -89,7 +119,7 @@ async def subscribe(session: "Session", command_id: int, request: SubscribeReque
 
 
 async def _join(
-    session: "Session", channel: str, request: SubscribeRequest, outbox: Writable
+    session: Session, channel: str, request: SubscribeRequest, outbox: Writable
 ) -> SubscribeResult:
     """Check, join, recover. Nothing of the session's happens between joining and returning."""
     parts = session.parts
@@ -131,7 +161,7 @@ async def _join(
     )
 
 
-async def unsubscribe(session: "Session", command_id: int, request: UnsubscribeRequest) -> Reply:
+async def unsubscribe(session: Session, command_id: int, request: UnsubscribeRequest) -> Reply:
     """Leave a channel; not being in it is no error."""
     if not request.channel:
         raise RemoteProtocolError("unsubscribe without a channel")
@@ -139,7 +169,7 @@ async def unsubscribe(session: "Session", command_id: int, request: UnsubscribeR
     return Reply(command_id, unsubscribe=UnsubscribeResult())
 
 
-async def publish(session: "Session", command_id: int, request: PublishRequest) -> Reply:
+async def publish(session: Session, command_id: int, request: PublishRequest) -> Reply:
     """Publish with the client's identity."""
     if not request.channel:
         raise RemoteProtocolError("publish without a channel")
@@ -152,7 +182,7 @@ async def publish(session: "Session", command_id: int, request: PublishRequest) 
     return Reply(command_id, publish=PublishResult())
 
 
-async def history(session: "Session", command_id: int, request: HistoryRequest) -> Reply:
+async def history(session: Session, command_id: int, request: HistoryRequest) -> Reply:
     """Read a channel's history, at most `client.history_max_publication_limit` publications."""
     if not request.channel:
         raise RemoteProtocolError("history without a channel")
@@ -171,7 +201,7 @@ async def history(session: "Session", command_id: int, request: HistoryRequest) 
     return Reply(command_id, history=result)
 
 
-async def refresh(session: "Session", command_id: int, request: RefreshRequest) -> Reply:
+async def refresh(session: Session, command_id: int, request: RefreshRequest) -> Reply:
     """Live on with a new connection token."""
     now = time.time()
     credentials = verify_refresh(request, session.user, session.parts.config.client, now)
@@ -182,19 +212,19 @@ async def refresh(session: "Session", command_id: int, request: RefreshRequest) 
     return Reply(command_id, refresh=result)
 
 
-async def sub_refresh(session: "Session", command_id: int, request: SubRefreshRequest) -> Reply:  # noqa: ARG001 - one shape for all
+async def sub_refresh(session: Session, command_id: int, request: SubRefreshRequest) -> Reply:  # noqa: ARG001 - one shape for all
     """No subscription expires here, so none can be refreshed."""
     if request.channel not in session.subscriptions:
         raise CommandError(reasons.PERMISSION_DENIED, "not subscribed")
     raise RemoteProtocolError("this subscription does not expire")
 
 
-async def send(session: "Session", command_id: int, request: SendRequest) -> Reply:  # noqa: ARG001 - one shape for all
+async def send(session: Session, command_id: int, request: SendRequest) -> Reply:  # noqa: ARG001 - one shape for all
     """Nobody handles messages without a reply, and no reply could say so."""
     raise RemoteProtocolError("nobody handles `send`", reasons.DISCONNECT_NOT_AVAILABLE)
 
 
-async def not_available(session: "Session", command_id: int, request: object) -> Reply:  # noqa: ARG001 - one shape for all
+async def not_available(session: Session, command_id: int, request: object) -> Reply:  # noqa: ARG001 - one shape for all
     """Presence and RPC are switched off."""
     raise CommandError(reasons.NOT_AVAILABLE)
 
@@ -213,7 +243,7 @@ class _Held:
         """Keep for later."""
         self._frames.append(data)
 
-    def release(self, session: "Session") -> None:
+    def release(self, session: Session) -> None:
         """Write what was kept, and let the subscriptions write for themselves from now on."""
         outbox = session.transport.outbox
         for data in self._frames:
@@ -222,7 +252,7 @@ class _Held:
             subscription.outbox = outbox
 
 
-SERVE: dict[Kind, Callable[["Session", int, Any], Awaitable[Reply | None]]] = {
+_SERVE: dict[Kind, Callable[[Session, int, Any], Awaitable[Reply | None]]] = {
     Kind.CONNECT: connect,
     Kind.SUBSCRIBE: subscribe,
     Kind.UNSUBSCRIBE: unsubscribe,

@@ -1,8 +1,8 @@
 """One client from accept to close: identity, subscriptions, pings, expiry and the one way it ends.
 
-What each command does is in `commands`; which command is legal when is in `protocol.session_state`.
-A session owns no task: the transport's reader calls `handle`, the shared timers call `tick`, the hub
-writes to its outbox.
+What each command does to it is in `commands`; which command is legal when is in `protocol.session_state`.
+A session owns no task: the transport's reader has its commands served, the shared timers call `tick`, the
+hub writes to its outbox.
 """
 
 import random
@@ -14,20 +14,18 @@ from uuid import uuid4
 import structlog
 import trio
 
-from node import commands
 from node.access.channels import ChannelRules
 from node.access.origins import OriginCheck
 from node.api.publisher import Publisher
-from node.broker.interface import BrokerError
 from node.config.options import Config
 from node.history.channels import Channels
 from node.hub import Framing, Hub, Subscription
 from node.outbox import Outbox, Writers
 from node.protocol import reasons
-from node.protocol.errors import CommandError, RemoteProtocolError
+from node.protocol.errors import RemoteProtocolError
 from node.protocol.messages import NO_DATA, ClientInfo, Command, Error, Push, Reply, Unsubscribe
 from node.protocol.reasons import DisconnectReason, ReplyError
-from node.protocol.session_state import Kind, SessionState
+from node.protocol.session_state import Kind, Request, SessionState
 from node.sessions import Sessions
 from node.telemetry.metrics import Metrics
 from node.timers import Timers
@@ -150,34 +148,25 @@ class Session:
         """Who this client is to others."""
         return ClientInfo(self.user, self.client, self.conn_info)
 
-    async def handle(self, command: Command) -> None:
-        """Serve one command; commands of one client are served in order.
+    def receive(self, command: Command) -> tuple[Kind, Request | None]:
+        """Take a command if it is legal now; a pong is served by that.
 
-        Never raises for what a client or the broker did: it answers or closes. Cancellation leaves no
-        half-made subscription behind.
+        Raises:
+            RemoteProtocolError: the client broke the protocol.
         """
-        if self.closed:
-            return
-        try:
-            kind, request = self._state.receive(command)
-            if kind is Kind.PONG:
-                self._pong_due = 0.0
-                return
-            reply = await commands.SERVE[kind](self, command.id, request)
-        except CommandError as error:
-            self._refuse(command.id, error.error, error.detail)
-        except BrokerError as error:
-            self._refuse(command.id, reasons.INTERNAL, str(error))
-        except trio.TooSlowError:
-            self._refuse(command.id, reasons.INTERNAL, "the command's deadline passed")
-        except RemoteProtocolError as error:
-            self.protocol_error(error)
-        else:
-            if reply is not None and not self.closed:
-                self.transport.send(reply)
+        kind, request = self._state.receive(command)
+        if kind is Kind.PONG:
+            self._pong_due = 0.0
+        return kind, request
 
-    def _refuse(self, command_id: int, error: ReplyError, detail: str) -> None:
-        """Answer a command with an error; a refused connect ends the session."""
+    def refuse(self, command_id: int, error: ReplyError, detail: str) -> None:
+        """Answer a command with an error; a refused connect ends the session.
+
+        Args:
+            command_id: of the command.
+            error: what the client is told.
+            detail: what was wrong, for the log.
+        """
         self.parts.metrics.command_errors[error.code] += 1
         log.debug("command refused", client=self.client, code=error.code, reason=detail)
         if self.closed:

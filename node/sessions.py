@@ -1,17 +1,21 @@
 """Who is connected to this node: every session by client id and by user, and how many there may be."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
 from node.protocol.reasons import DisconnectReason
 
-if TYPE_CHECKING:
-    from node.session import Session
-
 # Closing a session costs some 20 us; after this many others get the loop.
 _CLOSED_PER_TURN = 64
+
+
+class Closable(Protocol):
+    """What the register needs of a session."""
+
+    def close(self, reason: DisconnectReason) -> None:
+        """Tell the client why, and end its connection; never blocks."""
 
 
 class Sessions:
@@ -26,7 +30,7 @@ class Sessions:
     def __init__(self, connection_limit: int = 0, user_connection_limit: int = 0) -> None:
         self._connection_limit = connection_limit
         self._user_connection_limit = user_connection_limit
-        self._open: dict[Session, None] = {}
+        self._open: dict[Closable, None] = {}
         self._by_user: Counter[str] = Counter()
         self._emptied = trio.Event()
 
@@ -43,7 +47,7 @@ class Sessions:
         """Whether a further session would be over the node's limit."""
         return 0 < self._connection_limit <= len(self._open)
 
-    def add(self, session: "Session") -> None:
+    def add(self, session: Closable) -> None:
         """A client was accepted; it need not have authenticated yet."""
         self._open[session] = None
 
@@ -54,7 +58,7 @@ class Sessions:
         self._by_user[user] += 1
         return True
 
-    def remove(self, session: "Session", admitted_as: str | None) -> None:
+    def remove(self, session: Closable, admitted_as: str | None) -> None:
         """A session ended.
 
         Args:

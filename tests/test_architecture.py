@@ -58,8 +58,6 @@ MAY_IMPORT = {
     "node.session": (
         "node.access",
         "node.api.publisher",
-        "node.broker.interface",
-        "node.commands",
         "node.config",
         "node.history.channels",
         "node.hub",
@@ -71,6 +69,7 @@ MAY_IMPORT = {
     ),
     "node.transports": (
         "node.transports",
+        "node.commands",
         "node.config",
         "node.hub",
         "node.outbox",

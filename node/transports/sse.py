@@ -6,6 +6,7 @@ ends at once, after saying when to come back, and a status is for what coming ba
 
 import structlog
 
+from node.commands import handle
 from node.protocol.messages import Command
 from node.session import Parts
 from node.transports.admission import NOT_ACCEPTING, check_origin, is_welcome, refuse
@@ -69,7 +70,7 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
         channel = ""
         for command in commands:
             channel = command.subscribe.channel if command.subscribe else ""
-            await session.handle(command)
+            await handle(session, command)
             if transport.refused is not None:
                 break
         del commands, command

@@ -4,6 +4,7 @@ A client costs one task, its reader, which lives in `serve`: it turns bytes into
 transport serve them.
 """
 
+from node.commands import handle
 from node.protocol.messages import Command
 from node.session import Parts
 from node.transports.admission import check_origin, check_welcome, refuse
@@ -41,7 +42,7 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     try:
         transport.outbox.write(response)
         if greeting is not None:
-            await session.handle(greeting)
+            await handle(session, greeting)
         reader = FrameReader(parts.config.websocket.message_size_limit)
         while count := reader.feed(await connection.receive()):
             parts.metrics.bytes_in += count

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import trio
 
+from node.commands import handle
 from node.hub import Framing
 from node.outbox import Outbox
 from node.protocol.codec import Codec
@@ -202,7 +203,7 @@ class WebSocketTransport:
             self.session.protocol_error(error)
             return
         for served, command in enumerate(commands, 1):
-            await self.session.handle(command)
+            await handle(self.session, command)
             if self.session.closed:
                 return
             if served % _SERVED_PER_TURN == 0:

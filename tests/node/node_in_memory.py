@@ -14,6 +14,7 @@ from node.access.origins import OriginCheck
 from node.api.publisher import Publisher
 from node.broker.memory import MemoryBroker, MemoryStore
 from node.broker.namespaces import Namespaces
+from node.commands import handle
 from node.config.load import load
 from node.config.options import Config
 from node.hub import Hub
@@ -155,7 +156,7 @@ class MemoryNode:
     ) -> tuple[Session, Client]:
         """A client whose connect was accepted; its reply is taken."""
         session, client = self.session(**attributes)
-        await session.handle(command({"id": 1, "connect": {"subs": subs or {}}}))
+        await handle(session, command({"id": 1, "connect": {"subs": subs or {}}}))
         assert session.connected, client.got
         client.take()
         return session, client

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from node.access.tokens import make_token
+from node.commands import handle
 from node.config.options import TokenOptions
 from node.history.recovery import Joined
 from node.hub import Subscription
@@ -40,7 +41,7 @@ def codes(client: Client) -> list[int]:
 async def test_connect_answers_who_the_client_is_and_when_it_is_pinged(node: MemoryNode) -> None:
     """The first reply has the client's id, the version and the ping interval."""
     session, client = node.session()
-    await session.handle(command({"id": 1, "connect": {}}))
+    await handle(session, command({"id": 1, "connect": {}}))
     (reply,) = client.got
     assert (reply.id, reply.connect.client, reply.connect.version) == (1, session.client, "0")
     assert (reply.connect.ping, reply.connect.pong, reply.connect.expires) == (25, True, False)
@@ -50,9 +51,9 @@ async def test_a_command_before_connect_closes_the_client(node: MemoryNode) -> N
     """Nothing but connect is served first, not even a pong."""
     for early in ({"id": 1, "subscribe": {"channel": "news"}}, {}):
         session, client = node.session()
-        await session.handle(command(early))
+        await handle(session, command(early))
         assert codes(client) == [3501]
-        await session.handle(command({"id": 2, "connect": {}}))
+        await handle(session, command({"id": 2, "connect": {}}))
         assert len(client.got) == 1
 
 
@@ -78,7 +79,7 @@ async def test_pings_come_regularly_and_a_missing_pong_closes(
     session, client = await node.connected()
     for _ in range(3):
         await until_pinged(client)
-        await session.handle(command({}))
+        await handle(session, command({}))
         assert client.take() == ["ping"]
     await until_pinged(client)
     await trio.sleep(9)
@@ -90,7 +91,7 @@ async def test_a_unidirectional_client_is_pinged_and_owes_nothing(
 ) -> None:
     """Without a way back there is no pong to miss."""
     session, client = node.session(unidirectional=True)
-    await session.handle(command({"id": 1, "connect": {}}))
+    await handle(session, command({"id": 1, "connect": {}}))
     assert client.take()[0].push.connect.pong is False
     await trio.sleep(100)
     assert set(client.got) == {"ping"}
@@ -101,7 +102,7 @@ async def test_publications_follow_the_subscribe_reply(node: MemoryNode) -> None
     """The reply tells the position, and what is published afterwards comes behind it."""
     session, client = await node.connected()
     await node.publisher.publish("news", b'"early"')
-    await session.handle(command({"id": 2, "subscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 2, "subscribe": {"channel": "news"}}))
     await node.publisher.publish("news", b'"late"')
     await trio.testing.wait_all_tasks_blocked()
     reply, publication = client.got
@@ -115,14 +116,14 @@ async def test_publications_follow_the_subscribe_reply(node: MemoryNode) -> None
 async def test_a_client_recovers_what_it_missed_in_the_reply(node: MemoryNode) -> None:
     """Coming back with a position brings the missed publications, in order, and `recovered: true`."""
     session, client = await node.connected()
-    await session.handle(command({"id": 2, "subscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 2, "subscribe": {"channel": "news"}}))
     position = client.take()[0].subscribe
     session.end()
     for number in range(3):
         await node.publisher.publish("news", str(number).encode())
     again, client = await node.connected()
     since = {"recover": True, "epoch": position.epoch, "offset": position.offset}
-    await again.handle(command({"id": 2, "subscribe": {"channel": "news", **since}}))
+    await handle(again, command({"id": 2, "subscribe": {"channel": "news", **since}}))
     result = client.got[0].subscribe
     assert (result.recovered, result.was_recovering, result.offset) == (True, True, position.offset)
     assert [bytes(publication.data) for publication in result.publications] == [b"0", b"1", b"2"]
@@ -134,8 +135,8 @@ async def test_an_unknown_position_is_not_recovered_or_refused_as_the_client_wis
     """Another epoch is `recovered: false`, or error 112 for a client that asked for it."""
     session, client = await node.connected()
     since = {"channel": "news", "recover": True, "epoch": "other", "offset": 1}
-    await session.handle(command({"id": 2, "subscribe": {**since, "flag": 2}}))
-    await session.handle(command({"id": 3, "subscribe": since}))
+    await handle(session, command({"id": 2, "subscribe": {**since, "flag": 2}}))
+    await handle(session, command({"id": 3, "subscribe": since}))
     refused, granted = client.got
     assert refused.error.code == 112
     assert (granted.subscribe.recovered, granted.subscribe.was_recovering) == (False, True)
@@ -173,9 +174,9 @@ async def test_what_cannot_be_served_gets_the_protocols_code(
 ) -> None:
     """An error reply where the session can go on, a disconnect where the client broke the protocol."""
     session, client = await node.connected()
-    await session.handle(command({"id": 2, "subscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 2, "subscribe": {"channel": "news"}}))
     client.take()
-    await session.handle(command({"id": 3, **request_fields}))
+    await handle(session, command({"id": 3, **request_fields}))
     assert codes(client) == [expected]
     assert session.closed == (expected >= 3000)
 
@@ -183,9 +184,9 @@ async def test_what_cannot_be_served_gets_the_protocols_code(
 async def test_unsubscribing_ends_publications_and_is_always_answered(node: MemoryNode) -> None:
     """Leaving twice is no error, and nothing comes after the first."""
     session, client = await node.connected()
-    await session.handle(command({"id": 2, "subscribe": {"channel": "news"}}))
-    await session.handle(command({"id": 3, "unsubscribe": {"channel": "news"}}))
-    await session.handle(command({"id": 4, "unsubscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 2, "subscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 3, "unsubscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 4, "unsubscribe": {"channel": "news"}}))
     await node.publisher.publish("news", b"1")
     await trio.testing.wait_all_tasks_blocked()
     assert [reply.id for reply in client.got] == [2, 3, 4]
@@ -195,8 +196,8 @@ async def test_unsubscribing_ends_publications_and_is_always_answered(node: Memo
 async def test_a_client_publishes_with_its_identity_and_reads_history(node: MemoryNode) -> None:
     """What a client publishes carries who it is; history shows it with its position."""
     session, client = await node.connected()
-    await session.handle(command({"id": 2, "publish": {"channel": "news", "data": {"a": 1}}}))
-    await session.handle(command({"id": 3, "history": {"channel": "news", "limit": -1}}))
+    await handle(session, command({"id": 2, "publish": {"channel": "news", "data": {"a": 1}}}))
+    await handle(session, command({"id": 3, "history": {"channel": "news", "limit": -1}}))
     published, page = client.got
     assert published.publish is not None
     (publication,) = page.history.publications
@@ -210,14 +211,14 @@ async def test_too_many_subscriptions_are_refused(autojump_clock: MockClock) -> 
     async with memory_node(client__channel_limit=2) as node:
         session, client = await node.connected()
         for number in range(3):
-            await session.handle(command({"id": number + 2, "subscribe": {"channel": f"c{number}"}}))
+            await handle(session, command({"id": number + 2, "subscribe": {"channel": f"c{number}"}}))
         assert codes(client) == [106]
 
 
 async def test_a_lost_subscription_is_told_and_can_be_made_again(node: MemoryNode) -> None:
     """Insufficient state is unsubscribe 2500, once; the session and its other channels go on."""
     session, client = await node.connected()
-    await session.handle(command({"id": 2, "subscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 2, "subscribe": {"channel": "news"}}))
     subscription = session.subscriptions["news"]
     client.take()
     session.subscription_lost(subscription)
@@ -237,7 +238,7 @@ async def test_a_slow_client_is_closed_and_counted(node: MemoryNode) -> None:
 async def test_closing_leaves_every_channel_and_says_why_once(node: MemoryNode) -> None:
     """A closed session gets its reason, no publication behind it, and leaves nothing in the hub."""
     session, client = await node.connected()
-    await session.handle(command({"id": 2, "subscribe": {"channel": "news"}}))
+    await handle(session, command({"id": 2, "subscribe": {"channel": "news"}}))
     client.take()
     session.close(reasons.SHUTDOWN)
     session.close(reasons.SLOW)
@@ -257,14 +258,14 @@ async def test_a_token_expires_and_can_be_renewed(autojump_clock: MockClock) -> 
         options = TokenOptions(hmac_secret_key=HMAC_KEY)
         session, client = node.session(native_ping=True)
         token = make_token(options, "ann", now=time.time(), ttl_s=60)
-        await session.handle(command({"id": 1, "connect": {"token": token}}))
+        await handle(session, command({"id": 1, "connect": {"token": token}}))
         result = client.take()[0].connect
         assert result.expires
         assert 55 <= result.ttl <= 60
-        await session.handle(command({"id": 2, "refresh": {"token": token}}))
+        await handle(session, command({"id": 2, "refresh": {"token": token}}))
         assert client.take()[0].refresh.expires
         other = make_token(options, "bob", now=time.time(), ttl_s=60)
-        await session.handle(command({"id": 3, "refresh": {"token": other}}))
+        await handle(session, command({"id": 3, "refresh": {"token": other}}))
         assert codes(client) == [3500]
 
 
@@ -274,7 +275,7 @@ async def test_an_expired_connection_is_closed(autojump_clock: MockClock) -> Non
     async with memory_node(**key, client__expired_close_delay=5) as node:
         session, client = node.session(unidirectional=True)
         token = make_token(TokenOptions(hmac_secret_key=HMAC_KEY), "ann", now=time.time(), ttl_s=60)
-        await session.handle(command({"id": 1, "connect": {"token": token}}))
+        await handle(session, command({"id": 1, "connect": {"token": token}}))
         await trio.sleep(64)
         assert codes(client) == []
         await trio.sleep(2)
@@ -287,9 +288,9 @@ async def test_a_user_has_only_so_many_connections(autojump_clock: MockClock) ->
     async with memory_node(**key) as node:
         token = make_token(TokenOptions(hmac_secret_key=HMAC_KEY), "ann", now=time.time(), ttl_s=60)
         one, _ = node.session()
-        await one.handle(command({"id": 1, "connect": {"token": token}}))
+        await handle(one, command({"id": 1, "connect": {"token": token}}))
         two, client = node.session()
-        await two.handle(command({"id": 1, "connect": {"token": token}}))
+        await handle(two, command({"id": 1, "connect": {"token": token}}))
         assert codes(client) == [3504]
         two.end()
         one.end()
@@ -300,7 +301,7 @@ async def test_a_unidirectional_client_is_subscribed_by_its_connect(node: Memory
     """The connect push comes first and has the channels that are allowed; publications follow it."""
     session, client = node.session(unidirectional=True)
     subs = {"news": {}, "closed:a": {}, "plain:b": {}}
-    await session.handle(command({"id": 1, "connect": {"subs": subs}}))
+    await handle(session, command({"id": 1, "connect": {"subs": subs}}))
     await node.publisher.publish("plain:b", b"1")
     await trio.testing.wait_all_tasks_blocked()
     push, publication = client.got
@@ -323,5 +324,5 @@ async def test_a_unidirectional_client_that_lost_something_comes_back(node: Memo
         return result
 
     node.channels.join = join_and_lose  # type: ignore[method-assign]
-    await early.handle(command({"id": 1, "connect": {"subs": {"first": {}, "second": {}}}}))
+    await handle(early, command({"id": 1, "connect": {"subs": {"first": {}, "second": {}}}}))
     assert client.got == [reasons.INSUFFICIENT_STATE]

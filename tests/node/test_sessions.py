@@ -16,12 +16,12 @@ class Session:
 
 def opened(sessions: Sessions) -> Session:
     session = Session()
-    sessions.add(session)  # type: ignore[arg-type]
+    sessions.add(session)
     return session
 
 
 def ended(sessions: Sessions, session: Session, user: str | None = None) -> None:
-    sessions.remove(session, user)  # type: ignore[arg-type]
+    sessions.remove(session, user)
 
 
 def test_the_nodes_limit_counts_every_connection() -> None:
