@@ -1,0 +1,25 @@
+"""What README shows can be used as it stands."""
+
+import re
+from pathlib import Path
+
+from deploy.cli import COMMANDS
+from node.config.load import load
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_configuration_it_shows_is_one(tmp_path: Path) -> None:
+    """Every YAML block loads: no option renamed, no relation broken."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        file = tmp_path / "node.yaml"
+        file.write_text(block)
+        load(file, {})
+
+
+def test_the_commands_it_names_exist() -> None:
+    """Nobody is sent to a command that is not there, and none is left out."""
+    named = set(re.findall(r"\./broadcast ([a-z-]+)", README))
+    assert named == set(COMMANDS)
