@@ -65,6 +65,7 @@ GROUPS = {
         "check-config": Entry("check_config", "check a config file and print what it amounts to"),
         "streams": Entry("streams", "compare history streams with a config, change them"),
         "test": Entry("test", "run the project's tests", passes_on=True),
+        "bench": Entry("bench", "measure this machine's nodes next to others", passes_on=True),
     },
 }
 COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}

@@ -1,0 +1,131 @@
+"""`crowd` and `recover`: very many clients of one channel, and very many who come back at once."""
+
+import json
+import resource
+import urllib.request
+from dataclasses import replace
+
+from tests.bench.arena import Arena, round_of, wait_until_quiet
+from tests.bench.frames import Target
+from tests.bench.load import Plan, Report, Worker
+from tests.bench.measure import NODE, Cpu, Round, Spread, percentile
+from tests.bench.servers import HISTORY, PLAIN, Server, nodes, nodes_and_nats
+from tests.bench.table import Bound, Row, row_of
+
+_OTHERS = 20
+_OTHERS_RATE = 20.0
+_FILES_BESIDE = 500
+_MISSED = 20
+_CHANNELS = 50
+
+
+def crowd(arena: Arena) -> list[Row]:
+    """15,000 clients on one node, a publication a second: how long all have it; 20 others meanwhile."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    clients = min(arena.size(15_000, 3000), files - _FILES_BESIDE)
+    many: list[Round] = []
+    few: list[Round] = []
+    with nodes() as (server,), Worker() as worker, Worker() as aside:
+        others = server.at(f"{PLAIN}-others")
+        worker.connect([server.target], "websocket", clients)
+        aside.connect([others.target], "websocket", _OTHERS)
+        wait_until_quiet(server)
+        seconds = arena.size(4, 2)
+        for number in range(1 + arena.size(5, 3)):
+            plan = Plan(1.0, seconds)
+            beside = Plan(_OTHERS_RATE, seconds * int(_OTHERS_RATE))
+            before = server.cpu()
+            worker.start("publish_and_receive", server.target, plan)
+            aside.start("publish_and_receive", others.target, beside)
+            reports = worker.result(), aside.result()
+            if number:
+                many.append(round_of(server, server.cpu().since(before), reports[0], plan, clients))
+                few.append(round_of(others, Cpu(0.0), reports[1], beside, _OTHERS))
+    rows = [
+        _p99_row(f"crowd of {clients:,}, p99", many, 300),
+        _p99_row("crowd, other channels' p99", few, 30),
+    ]
+    deliveries = sum(each.came for each in many + few)
+    cpu_us = sum(each.cpu.own for each in many) / deliveries * 1e6
+    rows[0].notes.append(f"{cpu_us:.1f} us CPU per delivery of any channel, publishing included")
+    if clients < arena.size(15_000, 3000):
+        rows[0].notes.append(f"no more clients, because a process may have {files:,} files open (ulimit -n)")
+    return rows
+
+
+def _p99_row(name: str, rounds: list[Round], limit_ms: float) -> Row:
+    row = row_of(name, "ms", rounds, Bound(limit=limit_ms))
+    of_rounds = [percentile(sorted(each.samples), 99) * 1e3 for each in rounds]
+    samples = sorted(sample for each in rounds for sample in each.samples)
+    row.figures = {NODE: Spread(min(of_rounds), percentile(samples, 99) * 1e3, max(of_rounds))}
+    row.notes.append(f"p50 {percentile(samples, 50) * 1e3:.1f} ms, longest {samples[-1] * 1e3:.1f} ms")
+    return row
+
+
+def recover(arena: Arena) -> list[Row]:
+    """5,000 clients come back at once to two nodes, each having missed 20 publications of its channel."""
+    clients = arena.size(5000, 1000)
+    rounds: list[Round] = []
+    asked = []
+    with nodes_and_nats(2) as (servers, nats), Worker() as worker:
+        targets = [
+            _with_position(server.at(f"{HISTORY}-{number}"))
+            for number in range(_CHANNELS)
+            for server in servers[:1]
+        ]
+        for target in targets:
+            worker.publish_at_once(target, 1, _MISSED, 128)
+        back = [replace(target, port=server.target.port) for target in targets for server in servers]
+        both = Server(
+            servers[0].target, tuple(pid for server in servers for pid in server.pids), servers[0].beside
+        )
+        for _ in range(arena.size(5, 3)):
+            requests, before = nats.monitor("/varz")["in_msgs"], both.cpu()
+            joined = worker.connect(back, "websocket", clients)
+            rest = worker.receive_rest(clients * _MISSED)
+            cpu = both.cpu().since(before)
+            asked.append(nats.monitor("/varz")["in_msgs"] - requests)
+            rounds.append(_recovered(cpu, joined, rest, clients))
+            worker.disconnect()
+            wait_until_quiet(both)
+    row = row_of(f"recover, {clients:,} at once", "s", rounds, Bound(limit=5), figure="wall_s")
+    cpu_us = Spread.of([each.cpu_us for each in rounds]).median
+    row.notes.append(
+        f"{cpu_us:.0f} us CPU per client, connecting included; {_MISSED} missed publications each"
+    )
+    row.notes.append(
+        f"{max(asked):,} messages of the nodes to NATS for {clients:,} clients of {_CHANNELS} channels"
+    )
+    return [row]
+
+
+def _recovered(cpu: Cpu, joined: Report, rest: Report, clients: int) -> Round:
+    return Round(
+        NODE,
+        clients,
+        cpu,
+        joined.wall_s + rest.wall_s,
+        joined.cpu_s + rest.cpu_s,
+        expected=clients * _MISSED,
+        came=rest.came,
+    )
+
+
+def _with_position(server: Server) -> Target:
+    """A target whose clients recover from the channel's position of now."""
+    target = server.target
+    _call(target, "publish", {"channel": target.channel, "data": {}})
+    result = _call(target, "history", {"channel": target.channel, "limit": 0})["result"]
+    position = {"recover": True, "epoch": result["epoch"], "offset": result["offset"]}
+    return replace(target, subscribe="," + json.dumps(position)[1:-1])
+
+
+def _call(target: Target, method: str, body: dict[str, object]) -> dict[str, dict[str, object]]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{target.port}/api/{method}",
+        json.dumps(body).encode(),
+        {"X-API-Key": target.api_key, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        answer: dict[str, dict[str, object]] = json.load(response)
+    return answer

@@ -1,0 +1,68 @@
+"""The table of the benchmarks: medians, ratios, bounds, and what becomes of invalid rounds."""
+
+import json
+from xml.etree import ElementTree as ET
+
+from tests.bench.__main__ import BENCHMARKS, BOUNDS_FILE, QUICK, worse_than_bounds
+from tests.bench.measure import FLOOR, GO, NODE, Cpu, Round, Spread
+from tests.bench.plot import svg
+from tests.bench.table import Bound, Row, as_json, markdown, row_of
+
+
+def rounds_of(server: str, *cpu_us: float, missing: int = 0) -> list[Round]:
+    return [Round(server, 100, Cpu(us / 1e4), 1.0, expected=10, came=10 - missing) for us in cpu_us]
+
+
+def test_a_row_compares_round_by_round_and_keeps_its_bound() -> None:
+    """The median of the ratios is judged, against each part of the bound that can be."""
+    rounds = [*rounds_of(NODE, 8, 9, 10), *rounds_of(FLOOR, 8, 9, 8), *rounds_of(GO, 16, 18, 40)]
+    row = row_of("fanout", "us", rounds, Bound(floor=1.25, go=0.4))
+    assert row.figures[NODE].median == 9
+    assert row.ratios[FLOOR].maximum == 1.25
+    assert row.broken(row.bound) == ["fanout: 0.5 x Go peer, at most 0.4 x Go peer"]
+    assert row.broken(Bound(limit=9, floor=1.25)) == []
+
+
+def test_a_missing_peer_is_a_dash_with_its_reason() -> None:
+    """Without a compiler the figures of the node stand alone, and nothing fails for it."""
+    row = row_of("fanout", "us", rounds_of(NODE, 8, 9), Bound(floor=1.25))
+    text = markdown([row], {FLOOR: "there is no `cc` on the PATH"})
+    assert "| fanout | us | 8.5 (8 to 9) | - | - | - | - | <= 1.25 x floor | - |" in text
+    assert "floor: - (there is no `cc` on the PATH)" in text
+    assert row.broken(row.bound) == []
+
+
+def test_invalid_rounds_count_for_nothing_and_fail_the_row() -> None:
+    """Figures of rounds in which something went missing are left out, and the row is never `met`."""
+    rounds = [*rounds_of(NODE, 100, missing=1), *rounds_of(NODE, 8, 9, 10)]
+    row = row_of("fanout", "us", rounds, Bound(limit=20))
+    assert row.figures[NODE] == Spread(8, 9, 10)
+    assert row.broken(row.bound) == ["fanout: something that was sent did not come"]
+    assert "| invalid |" in markdown([row], {})
+    assert row.notes == ["node, 1 of 4 rounds: invalid: 9 of 10 deliveries came"]
+
+
+def test_json_holds_what_the_table_shows() -> None:
+    """Programs get names instead of columns."""
+    row = row_of("fanout", "us", [*rounds_of(NODE, 8), *rounds_of(GO, 16)], Bound(go=0.6))
+    (plain,) = json.loads(json.dumps(as_json([row])))
+    assert plain["figures"]["go"] == {"minimum": 16, "median": 16, "maximum": 16}
+    assert plain["ratios"]["go"]["median"] == 0.5
+    assert plain["met"] == "yes"
+
+
+def test_the_picture_is_well_formed() -> None:
+    """Names with signs that mean something in XML do not break it, nor do figures of nothing."""
+    rows = [
+        Row("a < b & c", "us", {NODE: Spread(1, 2, 3), GO: Spread(2, 3, 4)}),
+        Row("0", "us", {NODE: Spread(0, 0, 0)}),
+    ]
+    assert ET.fromstring(svg(rows, "a machine")).tag.endswith("svg")
+
+
+def test_committed_bounds_are_of_quick_benchmarks() -> None:
+    """Every committed bound has a name that a quick run gives, so that it is really looked at."""
+    bounds = json.loads(BOUNDS_FILE.read_text())
+    assert {name.split()[0].rstrip(",") for name in bounds} <= set(QUICK) <= set(BENCHMARKS)
+    slow = Row("connect", "us", {NODE: Spread(9, 9, 9)}, {GO: Spread(99, 99, 99)})
+    assert len(worse_than_bounds([slow])) == 1
