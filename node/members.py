@@ -65,7 +65,7 @@ class Members:
         """Take note of what a node said."""
         try:
             info = msgspec.json.decode(data, type=NodeInfo)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             self.undecodable += 1
             log.warning("a node's announcement is undecodable", reason=str(error))
             return

@@ -226,5 +226,5 @@ def _decode_without_nulls(decoder: Decoder[Any], body: bytes) -> Any:
     try:
         fields = {name: value for name, value in _OBJECT.decode(body).items() if value != _NULL}
         return decoder.decode(_ENCODER.encode(fields))
-    except DecodeError as error:
+    except (DecodeError, RecursionError) as error:
         raise _Undecodable(str(error)) from None

@@ -133,7 +133,7 @@ class Decoder:
                     tags = _decode_tags(value)
                 elif name == TOMBSTONE:
                     tombstone = True
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self.undecodable += 1
         return _placed(Message(payload, info, tags), headers, servers, tombstone=tombstone)
 

@@ -86,7 +86,7 @@ def decode_marker(payload: bytes) -> Marker | None:
     """A marker, None if this is none."""
     try:
         return msgspec.json.decode(payload, type=Marker)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
