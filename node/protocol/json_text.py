@@ -12,6 +12,9 @@ from msgspec.json import Decoder
 
 # Arrays and objects inside one another. Protobuf's own limit is 100, CPython's parsers end below 1,000.
 NESTING_MAX = 128
+# What a msgspec decoder raises for bytes it cannot read, of strangers above all: a string need not be UTF-8,
+# and nesting, also within members that are skipped, ends with the stack.
+UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 _VALUE = Decoder(Raw)
 # A string without an end goes to the end of the text: looking for its end once more from every quote in it

@@ -79,4 +79,5 @@ def test_garbage_from_another_node_is_counted() -> None:
     one = member(Wire(), "one")
     one.hear(b"garbage")
     one.hear(b'{"uid": 7}')
-    assert one.undecodable == 2
+    one.hear(b'{"uid":"a","name":"b","future":' + b"[" * 100_000)
+    assert one.undecodable == 3

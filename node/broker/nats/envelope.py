@@ -23,6 +23,7 @@ import msgspec
 
 from node.broker.interface import Live, Message
 from node.broker.nats.subjects import escape
+from node.protocol.json_text import UNDECODABLE
 from node.protocol.messages import ClientInfo
 
 INFO = b"Broadcast-Info"
@@ -133,7 +134,7 @@ class Decoder:
                     tags = _decode_tags(value)
                 elif name == TOMBSTONE:
                     tombstone = True
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except UNDECODABLE:
                 self.undecodable += 1
         return _placed(Message(payload, info, tags), headers, servers, tombstone=tombstone)
 

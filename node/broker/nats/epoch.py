@@ -17,6 +17,8 @@ from enum import Enum
 import msgspec
 from msgspec import Struct
 
+from node.protocol.json_text import UNDECODABLE
+
 # A marker is written again at this share of the time after which the stream would drop it.
 REFRESH_AT = 0.5
 
@@ -86,7 +88,7 @@ def decode_marker(payload: bytes) -> Marker | None:
     """A marker, None if this is none."""
     try:
         return msgspec.json.decode(payload, type=Marker)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None
 
 

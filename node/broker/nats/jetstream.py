@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from node.broker.interface import BrokerRejected, BrokerUnavailable
 from node.broker.nats.envelope import server_number, time_ms
 from node.broker.nats.protocol import Msg
+from node.protocol.json_text import UNDECODABLE
 
 # `err_code`s that decide what to do next.
 STREAM_NOT_FOUND = 10059
@@ -202,7 +203,7 @@ def parse_ack(msg: Msg) -> Ack:
     """
     try:
         ack = _decode_ack(msg.payload)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise BrokerRejected(f"the answer to a publish is no acknowledgement: {error}") from None
     if ack.error is not UNSET:
         _raise(ack.error)
@@ -294,7 +295,7 @@ class JetStream:
         msg = await self._requests.request(f"$JS.API.{call}", payload, deadline_s=deadline_s)
         try:
             answer = msgspec.json.decode(msg.payload, type=answer_type)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise BrokerRejected(f"the answer to {call} cannot be read: {error}") from None
         if answer.error is not UNSET:
             _raise(answer.error)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from node.protocol.json_text import UNDECODABLE
+
 # An INFO lists a cluster's addresses and may pass the 4,096 bytes a server takes from its clients.
 CONTROL_LINE_BYTES_MAX = 32_768
 # Servers can be told to take payloads of 64 MiB at most. It is not INFO's `max_payload`: that limits what
@@ -223,5 +225,5 @@ def parse_info(document: bytes) -> ServerInfo:
     """
     try:
         return _INFO_DECODER.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise ParserError(f"INFO that cannot be read: {error}") from None

@@ -92,6 +92,7 @@ async def test_a_broker_failure_is_a_500_in_transport_mode(parts: ApiParts) -> N
         b'{"channel":null,"data":}',
         b'{"channel":"news","data":"\xff"}',
         b'{"channel":"news","data":' + b"[" * 100_000,
+        b'{"channel":null,"x":' + b"[" * 100_000,
         b'{"channel":"news","data":1} x',
         b'{"channel":"news","data":1,"tags":{"a":1}}',
         b'{"channel":"news","data":1,"version":-1}',

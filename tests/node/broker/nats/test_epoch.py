@@ -28,7 +28,8 @@ def test_decide(found: Finding, step: Step) -> None:
 def test_markers_come_back() -> None:
     """What one node writes another reads; anything else in its place is no marker."""
     assert decode_marker(encode_marker(MARKER)) == MARKER
-    for payload in (b"", b"{}", b'{"id":1,"limit":2}', b"\xff", b'{"id":"\xff","limit":2}'):
+    deep = b'{"id":"a","limit":2,"future":' + b"[" * 100_000
+    for payload in (b"", b"{}", b'{"id":1,"limit":2}', b"\xff", b'{"id":"\xff","limit":2}', deep):
         assert decode_marker(payload) is None
 
 

@@ -35,6 +35,7 @@ def test_acknowledgement() -> None:
         (b"OK", BrokerRejected),
         (b"\xff", BrokerRejected),
         (b'{"seq":"x"}', BrokerRejected),
+        (b'{"stream":' + b"[" * 100_000, BrokerRejected),
     ],
 )
 def test_refusals(payload: bytes, error: type[Exception]) -> None:
@@ -72,8 +73,9 @@ async def test_missing_things_are_none() -> None:
 
 async def test_unreadable_answers_are_rejections() -> None:
     """An answer of something else than JetStream is named, not guessed at."""
-    with pytest.raises(BrokerRejected, match=r"STREAM\.INFO\.s cannot be read"):
-        await JetStream(Answers(b"hello")).info("s", deadline_s=1)
+    for answered in (b"hello", b'{"config":' + b"[" * 100_000, b'{"created":"\xff"}'):
+        with pytest.raises(BrokerRejected, match=r"STREAM\.INFO\.s cannot be read"):
+            await JetStream(Answers(answered)).info("s", deadline_s=1)
 
 
 async def test_no_stream_names() -> None:

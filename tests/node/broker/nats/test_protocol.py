@@ -125,6 +125,7 @@ def test_garbage_raises_only_parser_error(garbage: bytes, cuts: list[int]) -> No
         b"INFO []\r\n",
         b'INFO {"max_payload":"x"}\r\n',
         b'INFO {"server_id":"\xff"}\r\n',
+        b'INFO {"future":' + b"[" * 30_000 + b"\r\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"HTTP/1.1 400 Bad Request\r\n",
     ],
