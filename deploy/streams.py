@@ -17,6 +17,7 @@ from node.broker.nats.jetstream import JetStream
 from node.broker.nats.keeper import new_marker_id
 from node.broker.nats.streams import Change, apply, plan, retire, wanted
 from node.broker.nats.subjects import Partition, Subjects
+from node.config.nats_urls import hide_logins
 from node.config.options import Config, NatsOptions
 
 RETIRED = "this config keeps no history here: what is stored stays until it expires, recovery ends"
@@ -60,7 +61,7 @@ async def review(config: Config, *, changing: bool) -> list[StreamChanges]:
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
-        raise UserError(f"{options.url}: {failure}") from failure
+        raise UserError(f"{hide_logins(options.url)}: {failure}") from failure
     return reviewed
 
 

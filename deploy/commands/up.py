@@ -12,6 +12,7 @@ from deploy import local
 from deploy.cluster import NODE_COMMAND, Output, Settings, node_name
 from deploy.configs import read_config
 from deploy.terminal import discard_output
+from node.config.nats_urls import hide_logins
 
 DEVELOPMENT = Path(__file__).resolve().parents[1] / "development.yaml"
 _COLOURS = (36, 33, 35, 32, 34, 31)
@@ -51,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run a cluster until Ctrl-C or SIGTERM."""
     config_file = arguments.config or DEVELOPMENT
-    config = read_config(config_file)  # a bad one is said once, here, and not by every node
+    # What is wrong is said once, here, and not by every node.
+    config = read_config(config_file, {"broker.nats.url": arguments.nats or None})
     console = sys.stdout.isatty() and config.log.format == "auto"
     settings = Settings(
         nodes=arguments.nodes,
@@ -114,7 +116,7 @@ def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
     addresses = [node["http"] for node in cluster["nodes"]]
     lines = ["", f"The cluster is ready: {len(addresses)} node{'s' if len(addresses) > 1 else ''}."]
     lines += [f"  {node['name']:<8} {node['http']}" for node in cluster["nodes"]]
-    lines += [f"  {'nats':<8} {cluster['nats']['url']}"]
+    lines += [f"  {'nats':<8} {hide_logins(cluster['nats']['url'])}"]
     if insecure:
         lines += ["", "Insecure development mode: whoever reaches these ports may connect, publish and read."]
     lines += [

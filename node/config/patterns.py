@@ -5,7 +5,6 @@ import re
 NAMESPACE_NAME = re.compile(r"[-a-zA-Z0-9_.]{2,}")
 # One token of a NATS subject: no dot, wildcard or space.
 SUBJECT_TOKEN = re.compile(r"[-a-zA-Z0-9_]+")
-BROKER_URL = re.compile(r"(?:nats|tls)://[^\s,/]+/?")
 # Keys travel in HTTP headers, where nothing else is safe.
 PRINTABLE_ASCII = re.compile(r"[\x21-\x7e]*")
 # scheme://host[:port] with `*` in any part. RFC 6454 section 6.2: an origin has no path and no user.

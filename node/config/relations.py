@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from node.config import patterns
 from node.config.channel_relations import Broken, broken_channels
+from node.config.nats_urls import parse_servers
 from node.config.options import Config
 from node.config.schema import NAMESPACES
 
@@ -35,6 +36,14 @@ def _readable(name: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _are_servers(urls: str) -> bool:
+    try:
+        parse_servers(urls)
+    except ValueError:
+        return False
+    return True
 
 
 def _broker_accounts(c: Config) -> int:
@@ -146,8 +155,9 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     Relation(
         ("broker.nats.url",),
-        lambda c: all(patterns.BROKER_URL.fullmatch(url.strip()) for url in c.broker.nats.url.split(",")),
-        "is not a comma-separated list of nats://host:port or tls://host:port",
+        lambda c: _are_servers(c.broker.nats.url),
+        "is not a comma-separated list of nats://host:port or tls://host:port, ports up to 65535; "
+        "in a user, password or token write `@`, `:`, `/` and `,` as %40, %3A, %2F and %2C",
     ),
     Relation(
         ("broker.nats.tls.cert_file", "broker.nats.tls.key_file"),

@@ -55,6 +55,16 @@ def test_check_config_fails_on_every_mistake(tmp_path: Path, capsys: pytest.Capt
     assert "did you mean `client`" in error
 
 
+def test_an_address_no_node_could_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that cannot be is said by `check-config`, and by `node` without a traceback; never the login."""
+    (tmp_path / "bad.yaml").write_text("broker: {nats: {url: 'nats://u:secret@h:99999'}}\n")
+    assert cli.main(["check-config", str(tmp_path / "bad.yaml")]) == 1
+    assert cli.main(["node", "--nats", "nats://u:secret@h:99999"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("broker.nats.url: is not") == 2
+    assert "secret" not in error
+
+
 def test_token_is_printed_alone(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The token can be put into a variable: nothing else is on standard output."""
     assert cli.main(["token", "--user", "ann", "--config", str(config)]) == 0

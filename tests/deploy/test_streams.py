@@ -57,11 +57,12 @@ def test_a_namespace_that_keeps_no_history_any_more_is_marked(server: NatsServer
 
 
 def test_an_unreachable_server_is_said_in_words(config: Path) -> None:
-    """Nobody at the address is exit code 1 and a sentence, after the connect deadline."""
+    """Nobody at the address is exit code 1 and a sentence without the login, after the connect deadline."""
     more = ["--set", "broker.nats.connect_deadline_s=0.1", "--set", "broker.nats.reconnect_delay_max_s=0.1"]
-    done = streams("plan", config, "nats://127.0.0.1:1", *more)
+    done = streams("plan", config, "nats://ann:secret@127.0.0.1:1", *more)
     assert done.returncode == 1
-    assert "broadcast streams: nats://127.0.0.1:1" in done.stderr
+    assert "broadcast streams: nats://(hidden)@127.0.0.1:1" in done.stderr
+    assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -30,6 +30,13 @@ def test_the_banner_shows_addresses_and_what_to_try() -> None:
     assert "./broadcast publish news '{\"hello\":1}' --url http://127.0.0.1:8000" in text
 
 
+def test_the_banner_shows_no_login() -> None:
+    """The address of NATS is shown, the password in it is not: banners end in screenshots."""
+    text = up.banner({**CLUSTER, "nats": {"url": "nats://ann:secret@there:1", "pid": None}}, insecure=True)
+    assert "nats://(hidden)@there:1" in text
+    assert "secret" not in text
+
+
 def test_insecure_is_said_aloud_and_only_where_it_is_so() -> None:
     """Whoever runs an open cluster reads that it is open."""
     assert "Insecure" in up.banner(CLUSTER, insecure=True)

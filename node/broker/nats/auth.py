@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nkeys
 
-from node.broker.nats.servers import Server
+from node.config.nats_urls import Server
 from node.config.options import NatsOptions, NatsTlsOptions
 
 _JWT = re.compile(r"-----BEGIN NATS USER JWT-----\s*([\w.-]+?)\s*-+END")

@@ -11,7 +11,7 @@ import trio
 
 from node.broker.nats import commands
 from node.broker.nats.protocol import Event, Parser, ParserError, ServerInfo
-from node.broker.nats.servers import Server
+from node.config.nats_urls import Server
 
 READ_BYTES = 65_536
 # How long a connection that takes no more bytes is still read.

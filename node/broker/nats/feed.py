@@ -21,7 +21,8 @@ from node.broker.nats.connection import Connection, Probe
 from node.broker.nats.handshake import ConnectError, open_connection
 from node.broker.nats.inbox import Inbox
 from node.broker.nats.protocol import Control, Event, Msg, ServerError, ServerInfo
-from node.broker.nats.servers import Server, ServerPool, parse_servers, reconnect_delay_s
+from node.broker.nats.servers import ServerPool, reconnect_delay_s
+from node.config.nats_urls import Server, parse_servers
 from node.config.options import NatsOptions
 
 logger = structlog.get_logger(__name__)

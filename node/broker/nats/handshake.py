@@ -6,7 +6,7 @@ from node.broker.nats import commands
 from node.broker.nats.auth import credentials, tls_context, where_credentials_come_from
 from node.broker.nats.connection import READ_BYTES, Connection, cause_of
 from node.broker.nats.protocol import Control, Event, Parser, ParserError, ServerError, ServerInfo
-from node.broker.nats.servers import Server
+from node.config.nats_urls import Server
 from node.config.options import NatsOptions
 
 # What -ERR says when it is about who we are, lower case, as nats-server 2.15 puts it.

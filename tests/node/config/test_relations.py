@@ -27,6 +27,8 @@ NEWS = {"name": "news", "history_size": 10, "history_ttl": 60}
         ({"broker.nats.prefix": "a.b"}, "broker.nats.prefix"),
         ({"broker.nats.url": "http://127.0.0.1:4222"}, "broker.nats.url"),
         ({"broker.nats.url": "nats://a:1,,nats://b:1"}, "broker.nats.url"),
+        ({"broker.nats.url": "nats://h:99999"}, "broker.nats.url"),
+        ({"broker.nats.url": "nats://u:p/w@h"}, "broker.nats.url"),
         ({"broker.nats.tls.cert_file": __file__}, "broker.nats.tls.cert_file"),
         ({"broker.nats.tls.ca_file": "/absent/ca.pem"}, "broker.nats.tls.ca_file"),
         ({"broker.nats.credentials_file": "/absent"}, "broker.nats.credentials_file"),

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from node.broker.nats.auth import CredentialsError, credentials, tls_context, where_credentials_come_from
-from node.broker.nats.servers import parse_servers
+from node.config.nats_urls import parse_servers
 from node.config.options import NatsOptions, NatsTlsOptions
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()

@@ -10,7 +10,7 @@ import trio.testing
 from node.broker.nats import commands
 from node.broker.nats.connection import Connection, cause_of
 from node.broker.nats.protocol import Control, Event, Parser, ServerInfo
-from node.broker.nats.servers import Server
+from node.config.nats_urls import Server
 
 INTERVAL_S = 2.0
 

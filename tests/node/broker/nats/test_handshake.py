@@ -11,7 +11,7 @@ import trustme
 
 from node.broker.nats.connection import Connection
 from node.broker.nats.handshake import ConnectError, handshake, open_connection
-from node.broker.nats.servers import parse_servers
+from node.config.nats_urls import parse_servers
 from node.config.options import NatsOptions, NatsTlsOptions
 
 INFO = b'INFO {"server_id":"N","max_payload":100,"nonce":"abc"}\r\n'
