@@ -11,6 +11,8 @@ from node.config.options import Config, Namespace
 
 NAMESPACES = "channel.namespaces"
 ENV_PREFIX = "BROADCAST_"
+# How like a known name one must be for the known one to be suggested, 1 for the same; less is nonsense.
+_NEAR = 0.65
 # Never shown: not in error messages, not by `describe`.
 SECRETS = frozenset(
     {
@@ -85,7 +87,7 @@ def unknown_key(section: Section, name: str) -> str:
         name: what was written.
     """
     hints = []
-    if near := difflib.get_close_matches(name, section.names, n=1, cutoff=0.7):
+    if near := difflib.get_close_matches(name, section.names, n=1, cutoff=_NEAR):
         hints.append(f"did you mean `{near[0]}`?")
     places = [
         other.path or "the top level"
@@ -105,8 +107,13 @@ def unknown_variable(name: str) -> str:
     Args:
         name: of the variable.
     """
-    near = difflib.get_close_matches(name, ENV_NAMES, n=1, cutoff=0.0)
-    return f"unknown variable; the nearest known one is {near[0]}; rename it or unset it"
+    bare = {known.removeprefix(ENV_PREFIX): known for known in ENV_NAMES}
+    # Compared without the prefix, which would make all of them look alike.
+    near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), bare, n=1, cutoff=_NEAR)
+    if near:
+        return f"unknown variable; did you mean {bare[near[0]]}? Rename it or unset it"
+    example = f"{ENV_PREFIX}CLIENT_INSECURE for client.insecure"
+    return f"unknown variable; one is named after its option's path, {example}; rename it or unset it"
 
 
 def unknown_path(path: str) -> str:
@@ -115,5 +122,6 @@ def unknown_path(path: str) -> str:
     Args:
         path: dotted, as given.
     """
-    near = difflib.get_close_matches(path, OPTIONS, n=1, cutoff=0.0)
-    return f"unknown option; the nearest known one is {near[0]}"
+    if near := difflib.get_close_matches(path, OPTIONS, n=1, cutoff=_NEAR):
+        return f"unknown option; did you mean `{near[0]}`?"
+    return "unknown option; `broadcast check-config FILE` shows every one, with its path"
