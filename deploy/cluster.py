@@ -85,14 +85,22 @@ class Cluster:
         output: where its words go.
         nats_command: starts the server; not used if the settings name others.
         http_ports: of the nodes.
+        nats_fds: descriptors the server inherits.
     """
 
     def __init__(
-        self, settings: Settings, output: Output, nats_command: Sequence[str], http_ports: Sequence[int]
+        self,
+        settings: Settings,
+        output: Output,
+        nats_command: Sequence[str],
+        http_ports: Sequence[int],
+        *,
+        nats_fds: Sequence[int] = (),
     ) -> None:
         self._settings = settings
         self._output = output
         self._nats_command = nats_command
+        self._nats_fds = nats_fds
         self._http_ports = http_ports
         self._nats: list[Child] = []
         self._nodes: list[Child] = []
@@ -166,7 +174,7 @@ class Cluster:
             if not ready.is_set() and readiness.read(line):
                 ready.set()
 
-        self._nats.append(Child("nats", self._nats_command))
+        self._nats.append(Child("nats", self._nats_command, pass_fds=self._nats_fds))
         nursery.start_soon(self._follow, self._nats[0], read)
         with trio.move_on_after(_NATS_READY_MAX_S):
             await ready.wait()

@@ -1,13 +1,12 @@
 """A cluster on this machine, for development and tests: what is checked first, then the run of it."""
 
-import tempfile
 from itertools import islice
-from pathlib import Path
 
 from deploy import nats_process
 from deploy.cluster import Cluster, Output, Settings, node_name
 from deploy.errors import UserError
 from deploy.ports import free_ports, see_that_free
+from deploy.scratch import scratch_directory
 
 
 async def run(settings: Settings, output: Output) -> int:
@@ -22,9 +21,9 @@ async def run(settings: Settings, output: Output) -> int:
     nats_program = "" if settings.nats_url else nats_process.find_program()
     nats_port, http_ports = choose_ports(settings)
     check_paths(settings)
-    with tempfile.TemporaryDirectory(prefix="broadcast-") as scratch:
-        nats = nats_process.command(nats_program, nats_port, settings.data or Path(scratch))
-        return await Cluster(settings, output, nats, http_ports).run()
+    with scratch_directory() as scratch:
+        nats = nats_process.command(nats_program, nats_port, settings.data or scratch.path)
+        return await Cluster(settings, output, nats, http_ports, nats_fds=[scratch.lock]).run()
 
 
 def choose_ports(settings: Settings) -> tuple[int, list[int]]:
