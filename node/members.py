@@ -67,7 +67,7 @@ class Members:
             info = msgspec.json.decode(data, type=NodeInfo)
         except (msgspec.DecodeError, RecursionError) as error:
             self.undecodable += 1
-            log.warning("a node's announcement is undecodable", reason=str(error))
+            log.warning("a node's announcement is undecodable", reason=str(error), rate_limited=True)
             return
         if info.leaving:
             self._heard.pop(info.uid, None)

@@ -168,7 +168,13 @@ class Session:
             detail: what was wrong, for the log.
         """
         self.parts.metrics.command_errors[error.code] += 1
-        log.debug("command refused", client=self.client, code=error.code, reason=detail)
+        log.info(
+            "command refused",
+            client=self.client,
+            code=error.code,
+            reason=detail or error.message,
+            rate_limited=error.code,
+        )
         if self.closed:
             return
         if self.transport.unidirectional:
@@ -214,18 +220,33 @@ class Session:
     def tick(self, now: float) -> None:
         """The armed moment has come: see Timers."""
         if self._state.closed:
-            log.info("client did not close", client=self.client, transport=self.transport.name)
+            log.info(
+                "client did not close",
+                client=self.client,
+                transport=self.transport.name,
+                rate_limited=True,
+            )
             self.transport.abort()
         elif not self.connected:
-            self.close(reasons.STALE)
+            self._cut_off(reasons.STALE)
         elif self._expire_at and now >= self._expire_at:
-            self.close(reasons.CONNECTION_EXPIRED)
+            self._cut_off(reasons.CONNECTION_EXPIRED)
         elif self._pong_due and now >= self._pong_due:
-            self.close(reasons.NO_PONG)
+            self._cut_off(reasons.NO_PONG)
         else:
             if now >= self._ping_at:
                 self._ping(now)
             self._arm()
+
+    def _cut_off(self, reason: DisconnectReason) -> None:
+        log.info(
+            "client cut off",
+            client=self.client,
+            transport=self.transport.name,
+            reason=reason.reason,
+            rate_limited=reason.code,
+        )
+        self.close(reason)
 
     def _ping(self, now: float) -> None:
         client = self.parts.config.client
@@ -246,18 +267,30 @@ class Session:
     def protocol_error(self, error: RemoteProtocolError) -> None:
         """The client broke the protocol: close it politely."""
         self.parts.metrics.protocol_errors += 1
-        log.info("protocol error", client=self.client, transport=self.transport.name, reason=error.detail)
+        log.info(
+            "protocol error",
+            client=self.client,
+            transport=self.transport.name,
+            reason=error.detail,
+            rate_limited=error.reason.code,
+        )
         self.close(error.reason)
 
     def slow(self) -> None:
         """Too much waits for this client."""
         self.parts.metrics.slow_clients += 1
-        log.info("slow client", client=self.client, user=self.user, transport=self.transport.name)
+        log.info(
+            "slow client",
+            client=self.client,
+            user=self.user,
+            transport=self.transport.name,
+            rate_limited=True,
+        )
         self.close(reasons.SLOW)
 
     def payload_unencodable(self, channel: str) -> None:
         """See hub.Subscriber."""
-        log.info("payload is not JSON", client=self.client, channel=channel)
+        log.info("payload is not JSON", client=self.client, channel=channel, rate_limited=True)
         self.close(reasons.INAPPROPRIATE_PROTOCOL)
 
     def subscription_lost(self, subscription: Subscription) -> None:

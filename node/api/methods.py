@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 # Publications of one broadcast, and commands of one parallel batch, that are under way together.
 AT_ONCE_MAX = 1024
 
+_NOT_OFFERED = "this version does not offer the method"
+
 _Item = TypeVar("_Item")
 
 # What a call can fail with; everything else is a bug.
@@ -144,11 +146,11 @@ class Api:
     async def channel_not_available(self, request: ChannelRequest) -> NoFields:
         """A method on one channel that this version does not offer."""
         self._rules.resolve(request.channel)
-        raise CommandError(NOT_AVAILABLE)
+        raise CommandError(NOT_AVAILABLE, _NOT_OFFERED)
 
     async def not_available(self, request: NoFields) -> NoFields:  # noqa: ARG002 - one shape for all methods
         """A method that this version does not offer."""
-        raise CommandError(NOT_AVAILABLE)
+        raise CommandError(NOT_AVAILABLE, _NOT_OFFERED)
 
     def error_of(self, failure: ApiFailure, method: str) -> Error:
         """What the caller is told; counted and logged.
@@ -159,13 +161,14 @@ class Api:
         """
         if isinstance(failure, CommandError):
             error = failure.error
-            log.info("api call refused", method=method, code=error.code, reason=failure.detail)
+            _log_refused(method, error.code, failure.detail or error.message)
         elif isinstance(failure, UnencodablePayload):
             error = NOT_AVAILABLE
-            log.info("api call refused", method=method, code=error.code, reason=str(failure))
+            _log_refused(method, error.code, str(failure))
         else:
             error = INTERNAL
-            log.warning("api call failed", method=method, code=error.code, reason=str(failure))
+            reason = str(failure)
+            log.warning("api call failed", method=method, code=error.code, reason=reason, rate_limited=True)
         self._metrics.command_errors[error.code] += 1
         return Error(error.code, error.message)
 
@@ -177,7 +180,7 @@ class Api:
             reason: what was wrong, without any of the values.
         """
         self._metrics.malformed["api"] += 1
-        log.info("api call undecodable", method=method, reason=reason)
+        log.info("api call undecodable", method=method, reason=reason, rate_limited=True)
 
     async def _publish(
         self, channel: str, request: PublishRequest | BroadcastRequest, data: bytes
@@ -213,6 +216,10 @@ async def run_each(items: Sequence[_Item], run: Callable[[int, _Item], Awaitable
     async with trio.open_nursery() as nursery:
         for _ in range(min(len(items), AT_ONCE_MAX)):
             nursery.start_soon(work)
+
+
+def _log_refused(method: str, code: int, reason: str) -> None:
+    log.info("api call refused", method=method, code=code, reason=reason, rate_limited=code)
 
 
 def _data(request: PublishRequest | BroadcastRequest) -> bytes:

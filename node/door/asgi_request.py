@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from node.door.connection import address_text
 from node.door.head import Head, parse_head
 
 Scope = dict[str, Any]
@@ -58,7 +59,7 @@ def head_of(scope: Scope, *, without: frozenset[bytes] = frozenset(), fields: Fi
 def peer_of(scope: Scope) -> str:
     """The client's address and port, for logs."""
     client = scope.get("client")
-    return f"{client[0]}:{client[1]}" if client else ""
+    return address_text(client[0], client[1]) if client else ""
 
 
 async def read_body(receive: Receive, bytes_max: int, deadline_s: float) -> bytes | None:

@@ -177,6 +177,11 @@ class Connection:
             self.sock.close()
 
 
+def address_text(host: str, port: int) -> str:
+    """Address and port as they are written, with IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def connection_header(head: Head | None, *, keep_alive: bool) -> str:
     """What the Connection header of an answer says: only what the client would not assume (RFC 9112, 9.3)."""
     if not keep_alive:

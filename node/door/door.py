@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from node.config.options import HttpServerOptions
-from node.door.connection import Connection
+from node.door.connection import Connection, address_text
 from node.door.head import Head, HeadError, take_head
 from node.door.listeners import open_listeners
 from node.telemetry.metrics import Metrics
@@ -29,7 +29,6 @@ _ACCEPTS_PER_TURN = 64
 # This process or machine has no more to give: what waits in the backlog is accepted when it has.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTED_PAUSE_S = 0.1
-_EXHAUSTED_LOG_INTERVAL_S = 1.0
 # accept(2) passes on the errors of the connection it would have returned; only that one is lost.
 _CONNECTION_LOST = frozenset(
     {
@@ -79,7 +78,6 @@ class Door:
         self._accepting = trio.CancelScope()
         self._connections: set[Connection] = set()
         self._listeners: list[socket.socket] = []
-        self._exhausted_logged_at = -_EXHAUSTED_LOG_INTERVAL_S
         self.addresses: list[tuple[str, int]] = []
         self.stopping = False
         metrics.observe("door_connections", lambda: len(self._connections), "TCP connections open now.")
@@ -102,7 +100,7 @@ class Door:
         async with trio.open_nursery() as serving:
             try:
                 self.addresses = [listener.getsockname()[:2] for listener in listeners]
-                log.info("listening", addresses=[f"{host}:{port}" for host, port in self.addresses])
+                log.info("listening", addresses=[address_text(*address) for address in self.addresses])
                 with self._accepting:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:
@@ -145,29 +143,27 @@ class Door:
                         continue
                     if error.errno not in _EXHAUSTED:
                         raise
-                    self._log_exhausted(error)
+                    self._metrics.refused["exhausted"] += 1
+                    log.error(  # noqa: TRY400 - a traceback would say nothing more
+                        "cannot accept connections: raise the limit of open files",
+                        reason=error.strerror,
+                        rate_limited=True,
+                    )
                     await trio.sleep(_EXHAUSTED_PAUSE_S)
                     break
                 sock.setblocking(False)
-                host, port = address[:2]
-                peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                connection = Connection(sock, peer, self._timers)
+                connection = Connection(sock, address_text(*address[:2]), self._timers)
                 self._connections.add(connection)
                 serving.start_soon(self._serve_connection, connection)
-
-    def _log_exhausted(self, error: OSError) -> None:
-        self._metrics.refused["exhausted"] += 1
-        if trio.current_time() - self._exhausted_logged_at >= _EXHAUSTED_LOG_INTERVAL_S:
-            self._exhausted_logged_at = trio.current_time()
-            log.error("cannot accept connections: raise the limit of open files", reason=error.strerror)
 
     async def _serve_connection(self, connection: Connection) -> None:
         try:
             await self._serve_requests(connection)
-        except Exception:
+        except Exception as error:
             # The one place for this: trio would end the whole node for a fault that concerns one client.
             self._metrics.failures += 1
-            log.exception("serving a connection failed", peer=connection.peer)
+            kind = type(error).__name__
+            log.exception("serving a connection failed", peer=connection.peer, rate_limited=kind)
         finally:
             self._connections.discard(connection)
             connection.close()
@@ -207,7 +203,13 @@ class Door:
                     return None
         except HeadError as error:
             self._metrics.malformed["head"] += 1
-            log.info("request refused", peer=connection.peer, status=error.status, reason=error.detail)
+            log.info(
+                "request refused",
+                peer=connection.peer,
+                status=error.status,
+                reason=error.detail,
+                rate_limited=error.status,
+            )
             await connection.answer(None, error.status, error.detail)
             return None
         finally:
@@ -217,8 +219,9 @@ class Door:
     async def _bid_farewell(self, connection: Connection) -> None:
         if connection.late and connection.received:
             self._metrics.refused["late_head"] += 1
-            log.info("request refused", peer=connection.peer, status=408, reason="its head took too long")
-            await connection.answer(None, 408, "the request's head took too long")
+            reason = "the request's head took too long"
+            log.info("request refused", peer=connection.peer, status=408, reason=reason, rate_limited=408)
+            await connection.answer(None, 408, reason)
 
     def _handler(self, head: Head) -> Handler:
         if head.chunked:

@@ -97,7 +97,13 @@ class HttpApi:
         """Count and log a refused call."""
         self._metrics.refused[f"api_{refusal.status}"] += 1
         reason = refusal.text or "wrong API key"
-        log.info("api request refused", peer=peer, status=refusal.status, reason=reason)
+        log.info(
+            "api request refused",
+            peer=peer,
+            status=refusal.status,
+            reason=reason,
+            rate_limited=refusal.status,
+        )
 
     async def _refuse(self, connection: Connection, head: Head, refusal: Refusal) -> bool:
         self.note(refusal, connection.peer)

@@ -1,14 +1,15 @@
 """Sets up logging for the whole process, once: structlog, and the standard library's loggers through it.
 
 Others call `structlog.get_logger(__name__)` and pass ids, counts and reasons as keywords. An event that
-a client can cause many times a second is logged with `rate_limited=True`. Nothing here decides what is
-worth a line.
+a client can cause many times a second is logged with `rate_limited`: True, or a code or word out of the
+program for each kind of it that has lines of its own. Nothing here decides what is worth a line.
 """
 
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import structlog
@@ -20,7 +21,7 @@ from node.telemetry.redaction import refuse_secrets
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure_logging(options: LogOptions, *, node: str, stream: TextIO | None = None) -> "LineWriter":
+def configure_logging(options: LogOptions, *, node: str, stream: TextIO | None = None) -> "MissingLines":
     """Set up logging; to be called once, before the first line is logged.
 
     Args:
@@ -29,14 +30,15 @@ def configure_logging(options: LogOptions, *, node: str, stream: TextIO | None =
         stream: where lines go; None for standard error.
 
     Returns:
-        What writes the lines, and counts those it could not write.
+        What keeps counting the lines that are not written.
     """
     out = stream if stream is not None else sys.stderr
-    writer = LineWriter(out)
+    missing = MissingLines()
+    writer = LineWriter(out, missing)
     console = options.format == "console" or (options.format == "auto" and out.isatty())
     structlog.configure(
         processors=[
-            RateLimit(),
+            RateLimit(missing),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_node(node),
@@ -51,7 +53,7 @@ def configure_logging(options: LogOptions, *, node: str, stream: TextIO | None =
     root.handlers[:] = [_IntoStructlog()]
     # What a library says at level info about its own working is noise here unless debugging.
     root.setLevel(logging.DEBUG if options.level == "debug" else max(logging.WARNING, _LEVELS[options.level]))
-    return writer
+    return missing
 
 
 def _rendering(*, console: bool, colors: bool) -> list[Processor]:
@@ -71,21 +73,32 @@ def _add_node(node: str) -> Processor:
     return add_node
 
 
+@dataclass(slots=True)
+class MissingLines:
+    """How many lines the log does not have.
+
+    Attributes:
+        lost: could not be written.
+        suppressed: left out by the rate limit.
+    """
+
+    lost: int = 0
+    suppressed: int = 0
+
+
 class LineWriter:
     """Writes one line per event and never fails: a log that cannot be written must not end a session.
 
     Args:
         stream: where to.
-
-    Attributes:
-        lost: lines that could not be written.
+        missing: lines that could not be written are counted there.
     """
 
-    __slots__ = ("_stream", "lost")
+    __slots__ = ("_missing", "_stream")
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, missing: MissingLines) -> None:
         self._stream = stream
-        self.lost = 0
+        self._missing = missing
 
     def msg(self, line: str) -> None:
         """Write a line."""
@@ -94,41 +107,50 @@ class LineWriter:
             self._stream.flush()
         except (OSError, ValueError):
             # ValueError: the stream is closed.
-            self.lost += 1
+            self._missing.lost += 1
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg
 
 
 class RateLimit:
-    """Lets an event that says `rate_limited=True` through once per interval, and counts the others.
+    """Lets an event that says `rate_limited` through once per interval and kind, and counts the others.
 
-    The next line of the same event then has `suppressed`, how many were not written in between.
+    The next line of the same event and kind then has `suppressed`, how many were not written in between.
 
     Args:
+        missing: events that were not let through are counted there.
         interval_s: seconds between two lines of one event.
         clock: seconds, never going back.
     """
 
-    __slots__ = ("_clock", "_interval_s", "_seen")
+    __slots__ = ("_clock", "_interval_s", "_missing", "_seen")
 
-    def __init__(self, interval_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        missing: MissingLines,
+        interval_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._missing = missing
         self._interval_s = interval_s
         self._clock = clock
-        # Event -> when a line may be written again, and how many were not. Events are texts of the
-        # program, so there are few.
-        self._seen: dict[str, tuple[float, int]] = {}
+        # Event and kind -> when a line may be written again, and how many were not. Both are texts of
+        # the program, so there are few.
+        self._seen: dict[tuple[str, Hashable], tuple[float, int]] = {}
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Let the event through, or raise DropEvent."""
-        if not event.pop("rate_limited", False):
+        kind = event.pop("rate_limited", False)
+        if kind is False:
             return event
-        name = str(event.get("event", ""))
+        key = (str(event.get("event", "")), kind)
         now = self._clock()
-        again, suppressed = self._seen.get(name, (now, 0))
+        again, suppressed = self._seen.get(key, (now, 0))
         if now < again:
-            self._seen[name] = (again, suppressed + 1)
+            self._seen[key] = (again, suppressed + 1)
+            self._missing.suppressed += 1
             raise structlog.DropEvent
-        self._seen[name] = (now + self._interval_s, 0)
+        self._seen[key] = (now + self._interval_s, 0)
         if suppressed:
             event["suppressed"] = suppressed
         return event

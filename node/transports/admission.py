@@ -56,7 +56,13 @@ async def refuse(connection: Connection, head: Head, refusal: Refusal, transport
     Returns:
         Whether the connection may carry another request.
     """
-    log.info("request refused", transport=transport, status=refusal.status, reason=refusal.detail)
+    log.info(
+        "request refused",
+        transport=transport,
+        status=refusal.status,
+        reason=refusal.detail,
+        rate_limited=refusal.cause,
+    )
     parts.metrics.refused[refusal.cause] += 1
     return await connection.answer(
         head, refusal.status, refusal.detail, fields=refusal.fields, close=bool(head.content_length)

@@ -60,7 +60,7 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
             return await connection.answer(head, 200, fields=cross_origin + preflight_fields(head))
         if not is_welcome(parts):
             parts.metrics.refused[NOT_ACCEPTING] += 1
-            return await _send_away(connection, response, parts, name)
+            return await _send_away(connection, response, parts, name, NOT_ACCEPTING)
         transport, commands = await _open(connection, head, parts)
     except Refusal as refusal:
         refusal.fields += cross_origin
@@ -85,7 +85,7 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     # EventSource comes back after the end of a stream, and never after a status.
     status = _STATUS.get(transport.refused.code)
     if status is None:
-        return await _send_away(connection, response, parts, name)
+        return await _send_away(connection, response, parts, name, transport.refused.reason)
     reason = f"{channel}: {transport.refused.reason}" if channel else transport.refused.reason
     refused = Refusal(status, "session", reason, cross_origin)
     return await refuse(connection, head, refused, name, parts)
@@ -105,9 +105,9 @@ async def _open(connection: Connection, head: Head, parts: Parts) -> tuple[SseTr
     return UniSseTransport(connection.sock, parts), [connect]
 
 
-async def _send_away(connection: Connection, response: bytes, parts: Parts, name: str) -> bool:
+async def _send_away(connection: Connection, response: bytes, parts: Parts, name: str, reason: str) -> bool:
     """A stream that ends at once and says when to come back."""
-    log.info("stream ended before it began", transport=name)
+    log.info("stream ended before it began", transport=name, reason=reason, rate_limited=reason)
     await connection.send(response + retry_line(parts.config.uni_sse.retry_ms))
     return False
 

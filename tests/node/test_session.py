@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
@@ -227,10 +228,27 @@ async def test_a_lost_subscription_is_told_and_can_be_made_again(node: MemoryNod
     assert (reply.push.channel, reply.push.unsubscribe.code) == ("news", 2500)
 
 
+async def test_what_a_client_can_repeat_does_not_flood_the_log(node: MemoryNode) -> None:
+    """Refused commands, broken protocol and silence are logged with their reason, and rate limited."""
+    with structlog.testing.capture_logs() as logs:
+        session, _ = await node.connected()
+        await handle(session, command({"id": 2, "subscribe": {"channel": "closed:a"}}))
+        await handle(session, command({"id": 3, "subscribe": {}}))
+        silent, _ = node.session()
+        await trio.sleep(10.2)
+        assert silent.closed
+    said = [(line["event"], line["rate_limited"]) for line in logs if line["log_level"] != "debug"]
+    assert said[:3] == [("command refused", 103), ("protocol error", 3501), ("client did not close", True)]
+    assert ("client cut off", 3502) in said
+    assert all(line["reason"] for line in logs if line["event"] != "client did not close")
+
+
 async def test_a_slow_client_is_closed_and_counted(node: MemoryNode) -> None:
     """Too much waiting is 3008 for the client and a number for the operator."""
     session, client = await node.connected()
-    session.slow()
+    with structlog.testing.capture_logs() as logs:
+        session.slow()
+    assert [line["rate_limited"] for line in logs if line["event"] == "slow client"] == [True]
     assert client.got == [reasons.SLOW]
     assert node.metrics.slow_clients == 1
 

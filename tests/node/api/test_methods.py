@@ -3,6 +3,7 @@
 from base64 import b64encode
 
 import pytest
+import structlog
 import trio
 from msgspec import Raw
 
@@ -153,10 +154,24 @@ async def test_what_is_not_offered_says_so(parts: ApiParts) -> None:
 
 def test_failures_have_a_code_and_are_counted(parts: ApiParts) -> None:
     """A refusal keeps its code, a broker's failure is internal, a payload JSON cannot carry not available."""
-    assert parts.api.error_of(CommandError(UNKNOWN_CHANNEL), "publish").code == 102
-    assert parts.api.error_of(BrokerUnavailable("gone"), "publish").code == 100
-    assert parts.api.error_of(UnencodablePayload("binary"), "history").code == 108
+    with structlog.testing.capture_logs() as logs:
+        assert parts.api.error_of(CommandError(UNKNOWN_CHANNEL), "publish").code == 102
+        assert parts.api.error_of(BrokerUnavailable("gone"), "publish").code == 100
+        assert parts.api.error_of(UnencodablePayload("binary"), "history").code == 108
+    assert [line["reason"] for line in logs] == ["unknown channel", "gone", "binary"]
+    assert all(line["rate_limited"] for line in logs)
     assert parts.metrics.command_errors == {102: 1, 100: 1, 108: 1}
+
+
+async def test_a_method_that_is_not_offered_says_so(parts: ApiParts) -> None:
+    """In the log, too, where a code alone would be a riddle."""
+    for call in (
+        parts.api.not_available(NoFields()),
+        parts.api.channel_not_available(ChannelRequest("news")),
+    ):
+        with pytest.raises(CommandError) as caught:
+            await call
+        assert caught.value.detail == "this version does not offer the method"
 
 
 async def test_many_items_are_run_a_thousand_at_a_time() -> None:

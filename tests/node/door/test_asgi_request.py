@@ -77,6 +77,7 @@ def test_what_the_door_refuses_is_refused(changes: dict[str, Any]) -> None:
 def test_the_peer_is_named() -> None:
     """For the log, as far as it is known."""
     assert peer_of(scope()) == "192.0.2.1:1234"
+    assert peer_of(scope(client=("::1", 1234))) == "[::1]:1234"
     assert peer_of(scope(client=None)) == ""
 
 

@@ -47,6 +47,21 @@ async def test_what_the_door_does_not_frame_goes_to_the_fallback() -> None:
         assert (await client.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).body == b"elsewhere *\n"
 
 
+async def test_addresses_are_logged_so_that_they_can_be_read() -> None:
+    """IPv6 stands in brackets."""
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with structlog.testing.capture_logs() as logs:
+        async with serving(ROUTES, options=msgspec.structs.replace(LOCAL, address="::1")) as served:
+            port = served.door.addresses[0][1]
+            client = await served.connect()
+            source = client.stream.socket.getsockname()[1]
+            await client.ask(b"nonsense\r\n\r\n")
+    listening, refused = logs
+    assert listening["addresses"] == [f"[::1]:{port}"]
+    assert refused["peer"] == f"[::1]:{source}"
+
+
 async def test_pipelined_requests_are_answered_in_order() -> None:
     """Requests sent in one write, and split at any byte, each get their answer, in order."""
     requests = get("/a") + post("/api/x", b"1") + b"\r\n" + post("/api/y", b"22") + get("/b")
@@ -106,7 +121,9 @@ async def test_bad_heads_are_answered_and_the_connection_ends(sent: bytes, statu
     """Each gets its status, arrives although more was sent, ends the connection, and is counted."""
     async with serving(ROUTES) as served:
         client = await served.connect()
-        response = await client.ask(sent + get("/a"))
+        with structlog.testing.capture_logs() as logs:
+            response = await client.ask(sent + get("/a"))
+        assert [line["rate_limited"] for line in logs] == [status]
         assert (response.status, response.headers["connection"]) == (status, "close")
         assert response.body.strip()
         assert await client.ended()
@@ -280,7 +297,8 @@ async def test_running_out_of_descriptors_is_survived() -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             spare.close()
-        assert [entry["log_level"] for entry in logs] == ["error"]
+        assert {entry["log_level"] for entry in logs} == {"error"}
+        assert all(entry["rate_limited"] for entry in logs)
         patient = Client(trio.SocketStream(trio.socket.from_stdlib_socket(client)))
         with trio.fail_after(5):
             assert (await patient.ask(get("/a"))).status == 200

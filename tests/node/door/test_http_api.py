@@ -111,7 +111,7 @@ async def test_the_key_decides(calls: Calls, path: str, key: str, status: int) -
     if status == 401:
         assert response.body == b""
         assert calls.parts.metrics.refused == {"api_401": 1}
-        assert len(logs) == 1
+        assert [line["rate_limited"] for line in logs] == [401]
         assert "secret" not in str(logs)
         assert "wrong" not in str(logs[0].get("path"))
     # The body of a refused call was read past: the connection is still good.

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from node.config.options import LogOptions
-from node.telemetry.logs import RateLimit, configure_logging
+from node.telemetry.logs import MissingLines, RateLimit, configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -131,11 +131,11 @@ def test_tracebacks_show_no_local_variables(format_: str) -> None:
 def test_a_log_that_cannot_be_written_is_counted() -> None:
     """A closed standard error ends no session."""
     out = io.StringIO()
-    writer = configure_logging(LogOptions(format="json"), node="n1", stream=out)
+    missing = configure_logging(LogOptions(format="json"), node="n1", stream=out)
     out.close()
     structlog.get_logger().info("a")
     structlog.get_logger().info("b")
-    assert writer.lost == 2
+    assert (missing.lost, missing.suppressed) == (2, 0)
 
 
 def fail(length: int) -> None:
@@ -156,7 +156,8 @@ class Clock:
 def test_a_noisy_event_is_written_once_a_second_with_the_number_of_the_others() -> None:
     """A flood of bad clients does not fill the disk, and what it was can still be told."""
     clock = Clock()
-    limit = RateLimit(clock=clock)
+    missing = MissingLines()
+    limit = RateLimit(missing, clock=clock)
     written: list[dict[str, Any]] = []
 
     def log(event: str, **fields: Any) -> None:
@@ -182,6 +183,15 @@ def test_a_noisy_event_is_written_once_a_second_with_the_number_of_the_others() 
         {"event": "malformed", "suppressed": 4},
         {"event": "malformed"},
     ]
+    assert missing.suppressed == 4
+
+
+def test_kinds_of_a_noisy_event_do_not_hide_each_other() -> None:
+    """Who floods the log with one code leaves the lines of the other codes to be seen."""
+    out = start(format="json")
+    for code in (0, 103, 103, 103, 107):
+        structlog.get_logger().info("refused", rate_limited=code, code=code)
+    assert [line["code"] for line in lines(out)] == [0, 103, 107]
 
 
 def test_the_rate_limit_is_part_of_the_set_up() -> None:

@@ -1,5 +1,7 @@
 """Who gets a session, and how the others are answered."""
 
+import structlog
+
 from node.config.options import ClientOptions
 from tests.node.transports.event_source import EventSource
 from tests.node.transports.served import served
@@ -10,7 +12,10 @@ async def test_a_full_node_is_a_closed_node() -> None:
     async with served(ClientOptions(insecure=True, connection_limit=1)) as node:
         first = await EventSource.open(node, "/sse?channel=news")
         await first.event()
-        assert await (await EventSource.open(node, "/sse?channel=news")).rest() == []
+        with structlog.testing.capture_logs() as logs:
+            assert await (await EventSource.open(node, "/sse?channel=news")).rest() == []
+        assert [line["reason"] for line in logs] == ["not_accepting"]
+        assert node.parts.metrics.refused == {"not_accepting": 1}
         await first.stream.aclose()
         await node.parts.sessions.wait_empty()
         third = await EventSource.open(node, "/sse?channel=news")
@@ -20,7 +25,9 @@ async def test_a_full_node_is_a_closed_node() -> None:
 async def test_a_refusal_says_why_and_keeps_the_connection() -> None:
     """The body names what to change; a request without a body leaves the connection in order."""
     async with served() as node:
-        source = await EventSource.open(node, "/sse")
+        with structlog.testing.capture_logs() as logs:
+            source = await EventSource.open(node, "/sse")
+        assert [(line["event"], line["rate_limited"]) for line in logs] == [("request refused", "channel")]
         assert source.body == b"name at least one channel: /sse?channel=news\n"
         await source.stream.send_all(b"GET /sse?channel=nowhere:a HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await source.stream.receive_some()).startswith(b"HTTP/1.1 404 ")
