@@ -9,10 +9,10 @@ from node.protocol.errors import CommandError, RemoteProtocolError
 from node.protocol.messages import ConnectRequest, RefreshRequest
 from node.protocol.reasons import (
     CONNECTION_EXPIRED,
-    DISCONNECT_BAD_REQUEST,
     DISCONNECT_PERMISSION_DENIED,
     EXPIRED,
     INVALID_TOKEN,
+    TOKEN_MISSING,
 )
 
 
@@ -37,7 +37,9 @@ def authenticate(request: ConnectRequest, options: ClientOptions, now: float) ->
         return _lasting(credentials, options, now)
     if options.insecure or options.allow_anonymous_connect_without_token:
         return Credentials()
-    raise RemoteProtocolError("no token", DISCONNECT_BAD_REQUEST)
+    raise RemoteProtocolError(
+        "no token, and client.allow_anonymous_connect_without_token is off", TOKEN_MISSING
+    )
 
 
 def verify_refresh(request: RefreshRequest, user: str, options: ClientOptions, now: float) -> Credentials:
@@ -54,7 +56,7 @@ def verify_refresh(request: RefreshRequest, user: str, options: ClientOptions, n
             another user's.
     """
     if not request.token:
-        raise RemoteProtocolError("refresh without a token", DISCONNECT_BAD_REQUEST)
+        raise RemoteProtocolError("refresh without a token", TOKEN_MISSING)
     if _anybody(options):
         return Credentials(user)
     try:

@@ -86,6 +86,8 @@ NO_PONG = DisconnectReason(3012, "no pong")
 DISCONNECT_TOO_MANY_REQUESTS = DisconnectReason(3013, "too many requests")
 INVALID_TOKEN = DisconnectReason(3500, "invalid token")
 DISCONNECT_BAD_REQUEST = DisconnectReason(3501, "bad request")
+# The same for SDKs, which go by the code; people read what they have forgotten.
+TOKEN_MISSING = DisconnectReason(3501, "bad request: no token")
 STALE = DisconnectReason(3502, "stale")
 FORCE_DISCONNECT = DisconnectReason(3503, "force disconnect")
 CONNECTION_LIMIT = DisconnectReason(3504, "connection limit")

@@ -34,10 +34,11 @@ def test_a_good_token_says_who_it_is() -> None:
 
 
 def test_no_token_is_a_bad_request() -> None:
-    """3501, where neither anonymous access nor the insecure mode is on."""
+    """3501 in words, where neither anonymous access nor the insecure mode is on."""
     with pytest.raises(RemoteProtocolError) as caught:
         connect("", client())
-    assert caught.value.reason.code == 3501
+    assert (caught.value.reason.code, caught.value.reason.reason) == (3501, "bad request: no token")
+    assert "client.allow_anonymous_connect_without_token" in caught.value.detail
 
 
 def test_a_bad_token_is_final() -> None:
