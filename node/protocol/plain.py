@@ -78,6 +78,18 @@ class _Asked(NamedTuple):
 _NOTHING_ASKED = _Asked()
 
 
+class PlainAnswer(NamedTuple):
+    """What a client is answered without the session.
+
+    Attributes:
+        text: for the client: a pong, or an error that says what to change.
+        fault: what was wrong, for the log, without any of the values; "" for nothing.
+    """
+
+    text: bytes
+    fault: str = ""
+
+
 class PlainDialog:
     """One client's side of the plain form: it gives commands their ids and knows what a reply answers."""
 
@@ -91,24 +103,21 @@ class PlainDialog:
         """The command that has to come first; the plain form has no message for it."""
         return Command(self._next_id(_NOTHING_ASKED), connect=request)
 
-    def receive(self, text: bytes) -> Command | bytes:
+    def receive(self, text: bytes) -> Command | PlainAnswer:
         """What a client wrote: a command for the session, or else the answer for the client.
 
         Args:
             text: one message.
-
-        Returns:
-            Bytes are an answer without the session: an error that says what to change, or a pong.
         """
         fault = fault_of(text)
         if fault:
-            return encode(wire.Error(BAD_REQUEST.code, f"the message {fault}"))
+            return PlainAnswer(encode(wire.Error(BAD_REQUEST.code, f"the message {fault}")), fault)
         try:
             message = _MESSAGE.decode(text)
         except DecodeError as error:
             return _complaint(text, error)
         if isinstance(message, wire.Ping):
-            return encode(wire.Pong(message.id))
+            return PlainAnswer(encode(wire.Pong(message.id)))
         command_id = self._next_id(_Asked(message.channel, message.id))
         match message:
             case wire.Subscribe():
@@ -219,19 +228,21 @@ def _history_text(asked: _Asked, result: HistoryResult) -> PlainText:
     return PlainText("history", encode(page))
 
 
-def _complaint(text: bytes, error: DecodeError) -> bytes:
+def _complaint(text: bytes, error: DecodeError) -> PlainAnswer:
     """What is wrong with a message, and what to write instead."""
     try:
         head = _HEAD.decode(text)
     except DecodeError:
         message = 'a message is one JSON object, such as {"type":"subscribe","channel":"news"}'
-        return encode(wire.Error(BAD_REQUEST.code, message))
-    message = str(error)
+        return PlainAnswer(encode(wire.Error(BAD_REQUEST.code, message)), "is not a JSON object")
+    message = fault = str(error)
     if head.type not in wire.TYPES:
         named = f"unknown type {head.type[:40]!r}" if isinstance(head.type, str) else "no type"
         message = f"{named}: use one of {', '.join(wire.TYPES)}"
+        fault = "has no type, or an unknown one"
     channel = head.channel[:255] if isinstance(head.channel, str) else ""
-    return encode(wire.Error(BAD_REQUEST.code, message, channel, _echoed(head.id)))
+    answer = wire.Error(BAD_REQUEST.code, message, channel, _echoed(head.id))
+    return PlainAnswer(encode(answer), fault)
 
 
 def _echoed(value: Any) -> int | str | None:

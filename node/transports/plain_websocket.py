@@ -2,12 +2,16 @@
 
 import socket
 
+import structlog
+
 from node.protocol.json_codec import JSON_CODEC
 from node.protocol.messages import Command, ConnectRequest, Publication, Reply
 from node.protocol.plain import PlainDialog, plain_publication
 from node.session import Parts
 from node.transports.websocket_frames import TEXT, frame
 from node.transports.websocket_transport import WebSocketFraming, WebSocketTransport
+
+log = structlog.get_logger(__name__)
 
 
 class PlainWebSocketFraming(WebSocketFraming):
@@ -51,5 +55,8 @@ class PlainWebSocketTransport(WebSocketTransport):
         answer = self._dialog.receive(payload)
         if isinstance(answer, Command):
             return [answer]
-        self.outbox.write(frame(TEXT, answer))
+        if answer.fault:
+            self.session.parts.metrics.malformed[self.name] += 1
+            log.info("malformed message", client=self.session.client, reason=answer.fault, rate_limited=True)
+        self.outbox.write(frame(TEXT, answer.text))
         return []

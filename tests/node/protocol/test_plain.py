@@ -30,7 +30,7 @@ from node.protocol.messages import (
     UnsubscribeRequest,
     UnsubscribeResult,
 )
-from node.protocol.plain import PlainDialog, plain_publication
+from node.protocol.plain import PlainAnswer, PlainDialog, plain_publication
 from tests.node.protocol import strategies
 
 
@@ -73,8 +73,8 @@ def test_messages_become_commands() -> None:
 
 def test_a_ping_is_answered_without_the_session() -> None:
     """Whoever asks whether the server is there is told, with the id of the question."""
-    assert PlainDialog().receive(b'{"type":"ping","id":7}') == b'{"type":"pong","id":7}'
-    assert PlainDialog().receive(b'{"type":"ping"}') == b'{"type":"pong"}'
+    assert PlainDialog().receive(b'{"type":"ping","id":7}') == (b'{"type":"pong","id":7}', "")
+    assert PlainDialog().receive(b'{"type":"ping"}') == (b'{"type":"pong"}', "")
 
 
 @pytest.mark.parametrize(
@@ -104,18 +104,29 @@ def test_a_ping_is_answered_without_the_session() -> None:
 def test_a_mistake_is_answered_with_what_to_change(text: bytes, message: str) -> None:
     """A message that a person got wrong is answered, and says what is wrong with it."""
     answer = PlainDialog().receive(text)
-    assert isinstance(answer, bytes)
-    error = json.loads(answer)
+    assert isinstance(answer, PlainAnswer)
+    assert answer.fault
+    error = json.loads(answer.text)
     assert error["type"] == "error"
     assert error["code"] == 107
     assert message in error["message"]
 
 
+@pytest.mark.parametrize(
+    "text", [b"sesame", b'{"type":"sesame"}', b'{"type":"subscribe","channel":"x","id":["sesame"]}']
+)
+def test_what_is_logged_of_a_mistake_has_none_of_its_values(text: bytes) -> None:
+    """They could be a token or a payload."""
+    answer = PlainDialog().receive(text)
+    assert isinstance(answer, PlainAnswer)
+    assert "sesame" not in answer.fault
+
+
 def test_a_mistake_is_found_again() -> None:
     """The answer to a wrong message repeats its id and channel where it had them."""
     answer = PlainDialog().receive(b'{"type":"publish","channel":"x","id":"q1"}')
-    assert isinstance(answer, bytes)
-    error = json.loads(answer)
+    assert isinstance(answer, PlainAnswer)
+    error = json.loads(answer.text)
     assert (error["channel"], error["id"]) == ("x", "q1")
 
 
@@ -138,7 +149,7 @@ def test_a_mistake_is_found_again() -> None:
 def test_any_text_is_a_command_or_an_answer(text: bytes) -> None:
     """Nothing a client writes raises."""
     received = PlainDialog().receive(text)
-    assert isinstance(received, Command) or json.loads(received)["type"] in ("error", "pong")
+    assert isinstance(received, Command) or json.loads(received.text)["type"] in ("error", "pong")
 
 
 def test_answers_name_what_they_answer() -> None:

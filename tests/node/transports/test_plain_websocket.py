@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import structlog
 import trio_websocket
 from jwt import encode as sign
 
@@ -43,11 +44,17 @@ async def test_subscribe_publish_and_recover_in_plain_json() -> None:
 
 
 async def test_a_mistake_is_answered_and_costs_nothing() -> None:
-    """A person types again: the connection stays."""
+    """A person types again: the connection stays; the operator sees a number and a line."""
     async with served() as node, dial(node) as ws:
-        await ws.send_message("hello")
-        await ws.send_message('{"type":"ping","id":7}')
-        _, complaint, pong = await texts(ws, 3)
+        with structlog.testing.capture_logs() as logs:
+            await ws.send_message("hello")
+            await ws.send_message('{"type":"ping","id":7}')
+            _, complaint, pong = await texts(ws, 3)
+        assert node.parts.metrics.malformed == {"ws": 1}
+        assert [(line["event"], line["reason"]) for line in logs] == [
+            ("malformed message", "is not a JSON object")
+        ]
+        assert logs[0]["rate_limited"]
         assert (complaint["type"], complaint["code"]) == ("error", 107)
         assert pong == {"type": "pong", "id": 7}
 
@@ -62,7 +69,7 @@ async def test_the_token_comes_with_the_request() -> None:
         async with dial(node, extra_headers=bearer) as ws:
             assert (await texts(ws, 1))[0]["type"] == "connected"
         nobody = await dial_raw(node, "/ws")
-        assert (await nobody.closed_with())[0] == 3501
+        assert await nobody.closed_with() == (3501, "bad request: no token")
 
 
 async def test_pings_are_native_and_answered_by_every_client() -> None:
