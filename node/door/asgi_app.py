@@ -5,6 +5,8 @@ Hypercorn never gives a connection back, so everything the door serves itself al
 
 from collections.abc import Mapping
 
+import structlog
+
 from node.config.options import HttpApiOptions, UniSseOptions
 from node.door.asgi_bridge import Bridge, Handler
 from node.door.asgi_pages import Endpoint, not_found
@@ -23,6 +25,8 @@ from node.door.head import Head, HeadError
 from node.door.http_api import PATH, PREFIX, HttpApi, Refusal
 from node.telemetry.metrics import Metrics
 from node.timers import Timers
+
+log = structlog.get_logger(__name__)
 
 _TEXT: Fields = ((b"content-type", b"text/plain; charset=utf-8"),)
 
@@ -71,6 +75,7 @@ class AsgiApp:
             await self._serve_http(scope, receive, send)
         except HeadError as error:
             self._metrics.malformed["head"] += 1
+            _log_refused(scope, error.status, error.detail)
             await respond(receive, send, error.status, f"{error.detail}\n".encode())
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,17 +83,18 @@ class AsgiApp:
         handler = self._handlers.get(head.path)
         endpoint = self._endpoints.get(head.path)
         if handler is not None:
-            body = await self._body(receive, send, self._sse_options.max_request_body_size)
+            body = await self._body(scope, receive, send, self._sse_options.max_request_body_size)
             if body is not None:
                 await self._bridge(scope, handler).http(scope, head, body, receive, send)
         elif head.path == PATH or head.path.startswith(PREFIX):
             await self._serve_api(scope, head, receive, send)
         elif endpoint is not None:
-            await _serve_page(head, endpoint, receive, send)
+            await self._serve_page(scope, head, endpoint, receive, send)
         elif head.path == "*":
             await respond(receive, send, 204, fields=((b"allow", b"GET, HEAD, POST, OPTIONS"),))
         else:
             content = not_found(self._paths)
+            self._refused(scope, "path", content.status, "no such path")
             await respond(receive, send, content.status, content.body, content.fields)
 
     async def _serve_api(self, scope: Scope, head: Head, receive: Receive, send: Send) -> None:
@@ -97,18 +103,18 @@ class AsgiApp:
             self._api.note(refusal, peer_of(scope))
             await _respond_refusal(refusal, receive, send)
             return
-        body = await self._body(receive, send, self._api_options.body_bytes_max)
+        body = await self._body(scope, receive, send, self._api_options.body_bytes_max)
         if body is not None:
             answer = await self._api.call(head, body)
             fields = ((b"content-type", answer.content_type.encode()),)
             await respond(receive, send, answer.status, answer.body, fields)
 
-    async def _body(self, receive: Receive, send: Send, bytes_max: int) -> bytes | None:
+    async def _body(self, scope: Scope, receive: Receive, send: Send, bytes_max: int) -> bytes | None:
         """The request's body; None if there is nothing left to be done."""
         try:
             return await read_body(receive, bytes_max, self._api_options.body_deadline_s)
         except BodyError as error:
-            self._metrics.refused[f"body_{error.status}"] += 1
+            self._refused(scope, f"body_{error.status}", error.status, error.detail)
             await respond(receive, send, error.status, f"{error.detail}\n".encode())
             return None
 
@@ -119,23 +125,35 @@ class AsgiApp:
                 await self._bridge(scope, handler).websocket(scope, receive, send)
             except HeadError as error:
                 self._metrics.malformed["head"] += 1
+                _log_refused(scope, error.status, error.detail)
                 await _refuse_handshake(send, error.status, f"{error.detail}\n".encode())
         else:
+            self._refused(scope, "path", 404, "no WebSocket at this path")
             await _refuse_handshake(send, 404, b"There is no WebSocket at this path.\n")
+
+    async def _serve_page(
+        self, scope: Scope, head: Head, endpoint: Endpoint, receive: Receive, send: Send
+    ) -> None:
+        allow = ((b"allow", ", ".join((*endpoint.methods, "OPTIONS")).encode()),)
+        if head.method in endpoint.methods:
+            content = endpoint.content()
+            await respond(receive, send, content.status, content.body, content.fields)
+        elif head.method == "OPTIONS":
+            await respond(receive, send, 204, fields=allow)
+        else:
+            self._refused(scope, "method", 405, "this path is only read")
+            await respond(receive, send, 405, b"This path is only read.\n", (*_TEXT, *allow))
+
+    def _refused(self, scope: Scope, cause: str, status: int, reason: str) -> None:
+        self._metrics.refused[cause] += 1
+        _log_refused(scope, status, reason)
 
     def _bridge(self, scope: Scope, handler: Handler) -> Bridge:
         return Bridge(handler, self._timers, scope["state"]["abort"])
 
 
-async def _serve_page(head: Head, endpoint: Endpoint, receive: Receive, send: Send) -> None:
-    allow = ((b"allow", ", ".join((*endpoint.methods, "OPTIONS")).encode()),)
-    if head.method in endpoint.methods:
-        content = endpoint.content()
-        await respond(receive, send, content.status, content.body, content.fields)
-    elif head.method == "OPTIONS":
-        await respond(receive, send, 204, fields=allow)
-    else:
-        await respond(receive, send, 405, b"This path is only read.\n", (*_TEXT, *allow))
+def _log_refused(scope: Scope, status: int, reason: str) -> None:
+    log.info("request refused", peer=peer_of(scope), status=status, reason=reason, rate_limited=status)
 
 
 async def _respond_refusal(refusal: Refusal, receive: Receive, send: Send) -> None:

@@ -4,6 +4,7 @@ Hypercorn serves what is rare or hard: HTTP/2, pages, chunked bodies. It runs on
 on a stream made of the door's connection; listening, accepting and stopping stay the door's.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -35,11 +36,12 @@ class HandOver:
     Args:
         app: answers the requests.
         config: the node's limits, as far as hypercorn has an option for them.
-        metrics: failed requests are counted there.
+        metrics: failed and refused requests are counted there.
     """
 
     def __init__(self, app: AsgiApp, config: Config, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._head_deadline_s = config.http_server.head_deadline_s
         self._config = _hypercorn_config(config, metrics)
         # Stopping: idle connections end, the others do with their response.
@@ -48,7 +50,10 @@ class HandOver:
     async def serve(self, connection: Connection, head: Head) -> bool:
         """See Handler; returns when the connection is over. Cancellation ends it at once."""
         if connection.closing:
-            return await connection.answer(head, 503, "the node is stopping", close=True)
+            reason = "the node is stopping"
+            self._metrics.refused["not_accepting"] += 1
+            log.info("request refused", peer=connection.peer, status=503, reason=reason, rate_limited=503)
+            return await connection.answer(head, 503, reason, close=True)
         connection.received[:0] = head.raw
         # To hypercorn an HTTP/2 connection is busy until its first request, however long that takes.
         connection.expire_at(trio.current_time() + self._head_deadline_s)
@@ -183,8 +188,9 @@ class _Log:
 
     async def exception(self, message: str) -> None:
         """The application failed; hypercorn ends its request."""
-        self._metrics.refused["failed"] += 1
-        log.exception("serving a request failed", where=message)  # noqa: LOG004 - called from the handler
+        self._metrics.failures += 1
+        kind = type(sys.exception()).__name__
+        log.exception("serving a request failed", where=message, rate_limited=kind)  # noqa: LOG004 - called from the handler
 
 
 def _hypercorn_config(config: Config, metrics: Metrics) -> HypercornConfig:

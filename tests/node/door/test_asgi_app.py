@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import structlog
 import trio
 
 from tests.node.door.clients import Client, Response
@@ -60,6 +61,7 @@ async def test_pages_answer_get_head_and_options(path: str, status: int) -> None
             assert (options.status, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
             refused = await client.ask(request("DELETE", path))
             assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+            assert node.metrics.refused["method"] == 1
 
 
 async def test_readiness_is_asked_each_time() -> None:
@@ -74,14 +76,18 @@ async def test_readiness_is_asked_each_time() -> None:
 
 
 async def test_unknown_paths_name_the_known_ones() -> None:
-    """404 with what there is, also for WebSockets."""
+    """404 with what there is, also for WebSockets; counted and logged."""
     async with running() as node:
         body = (await ask(node, request("GET", "/nothing"))).body.decode()
         for path in ("/", "/livez", "/metrics", "/api/METHOD", "/sse", "/connection/websocket"):
             assert f"{path}," in body or f"{path}\n" in body
         upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
         key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
-        assert (await (await node.connect()).ask(request("GET", "/nothing", *upgrade, key))).status == 404
+        client = await node.connect()
+        with structlog.testing.capture_logs() as logs:
+            assert (await client.ask(request("GET", "/nothing", *upgrade, key))).status == 404
+        assert [(line["event"], line["rate_limited"]) for line in logs] == [("request refused", 404)]
+        assert node.metrics.refused == {"path": 2}
 
 
 async def test_options_about_the_server_are_answered() -> None:
