@@ -4,8 +4,6 @@ import math
 import re
 from decimal import Decimal
 
-from node.config.options import Duration
-
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = r"(?:\d+(?:\.\d+)?|\.\d+)(?:ms|s|m|h)"
 _WHOLE = re.compile(f"(?:{_PART})+", re.ASCII)
@@ -13,6 +11,10 @@ _PARTS = re.compile(r"([\d.]+)(ms|s|m|h)", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 # Far above any use, and still exact as a float and as nanoseconds in 64 bits.
 _MAX_S = 100 * 365 * 86_400.0
+
+
+class Duration(float):
+    """A time span in seconds; a type of its own so that files may write it with a unit."""
 
 
 def parse_duration(value: object) -> Duration:

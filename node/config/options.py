@@ -9,9 +9,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-
-class Duration(float):
-    """A time span in seconds; a type of its own so that files may write it with a unit."""
+from node.config.coordination import CatalogOptions, CoordinatorOptions
+from node.config.durations import Duration as Duration  # noqa: PLC0414 - marks that it is exported here
 
 
 class TokenOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +58,11 @@ class ClientOptions(Struct, frozen=True, forbid_unknown_fields=True):
     command_deadline_s: Duration = Duration(4)
     # How long a closed connection may take to read its last bytes and say goodbye.
     close_deadline_s: Duration = Duration(5)
+    # New sessions per second on this node, the others are answered 503; 0: no limit.
+    connection_rate_limit: int = 0
+    # A connection older than this is sent away with 3001 and comes back where a load balancer wants it;
+    # spread by 20 %, so that those that came together do not go together; 0: never.
+    connection_age_max_s: Duration = Duration(0)
 
 
 class ChannelOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,6 +239,10 @@ class NodeOptions(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     # How often a node tells the others what it carries.
     info_interval_s: Duration = Duration(3)
+    # Its HTTP port as clients reach it, scheme://host[:port]; empty: http://, the host's name and the port.
+    public_url: str = ""
+    # Sessions it can hold, for placement; 0: client.connection_limit, or what the open files allow.
+    capacity: int = 0
 
 
 class LogOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -250,6 +258,18 @@ class ShutdownOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     # From SIGTERM to exit at the latest.
     timeout: Duration = Duration(30)
+
+
+class DrainOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """`drain`: how a node empties itself."""
+
+    # After leaving rotation it waits until no client has come for so long, and no longer than the maximum.
+    arrivals_quiet_s: Duration = Duration(2)
+    arrivals_wait_max_s: Duration = Duration(10)
+    # Sessions per second it sends away while no coordinator sets the pace; more if the deadline needs it.
+    rate: int = 200
+    # Silence of the coordinator after which it goes on at its own pace.
+    order_patience_s: Duration = Duration(3)
 
 
 class DemoOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,4 +294,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     history: HistoryRunOptions = field(default_factory=HistoryRunOptions)
     log: LogOptions = field(default_factory=LogOptions)
     shutdown: ShutdownOptions = field(default_factory=ShutdownOptions)
+    drain: DrainOptions = field(default_factory=DrainOptions)
+    catalog: CatalogOptions = field(default_factory=CatalogOptions)
+    coordinator: CoordinatorOptions = field(default_factory=CoordinatorOptions)
     demo: DemoOptions = field(default_factory=DemoOptions)

@@ -4,13 +4,13 @@ import json
 import re
 from typing import Any, Literal, get_args, get_origin
 
-from node.config.durations import parse_duration
-from node.config.options import Duration
+from node.config.durations import Duration, parse_duration
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 # int() alone would take "1_000" and digits of other scripts, and refuse thousands of digits.
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER_MAX = 1e15
 _SHOWN_CHARS = 40
 
 
@@ -43,7 +43,7 @@ def convert(value: object, kind: Any) -> object:
 
     Args:
         value: what the parser made of it.
-        kind: the option's type: bool, int, str, Duration, a Literal, or a tuple of one of these.
+        kind: the option's type: bool, int, float, str, Duration, a Literal, or a tuple of one of these.
 
     Raises:
         WrongType: it does not fit.
@@ -68,6 +68,10 @@ def convert(value: object, kind: Any) -> object:
         # Also a bare `on` or `null` of YAML ends here, since no option's choice is a boolean.
         if isinstance(value, str) and value in get_args(kind):
             return value
+        raise WrongType(expectation(kind))
+    if kind is float:
+        if type(value) in (int, float) and -_NUMBER_MAX <= value <= _NUMBER_MAX:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
         raise WrongType(expectation(kind))
     # bool is a subclass of int, so the types are compared, not tested with isinstance.
     if type(value) is not kind:
@@ -98,6 +102,12 @@ def convert_text(text: str, kind: Any) -> object:
         if _WHOLE_NUMBER.fullmatch(stripped):
             return int(stripped)
         raise WrongType(expectation(kind))
+    if kind is float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise WrongType(expectation(kind)) from None
+        return convert(number, kind)
     return convert(text, kind)
 
 
@@ -110,6 +120,7 @@ def expectation(kind: Any) -> str:
     return {
         bool: "true or false",
         int: "a whole number, for example 300",
+        float: "a number, for example 0.5",
         str: 'text, for example "news" (numbers in quotes)',
         Duration: 'a time span, for example 30 (seconds), "500ms", "5m" or "1h30m"',
     }[kind]

@@ -8,10 +8,10 @@ from centrifuge.protocol import client_pb2 as sdk
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 
-from protos import client_pb2
+from protos import catalog_pb2, client_pb2, coordinator_pb2
 
 ROOT = Path(__file__).parents[2]
-CONTRACTS = {"client": client_pb2}
+CONTRACTS = {"catalog": catalog_pb2, "client": client_pb2, "coordinator": coordinator_pb2}
 
 
 def _without_json_names(file: FileDescriptorProto) -> FileDescriptorProto:

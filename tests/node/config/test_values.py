@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from node.config.options import Duration
 from node.config.values import WrongType, convert, convert_text, show
 
-KINDS = [bool, int, str, Duration, Literal["a", "b"], tuple[str, ...], tuple[Duration, ...]]
+KINDS = [bool, int, float, str, Duration, Literal["a", "b"], tuple[str, ...], tuple[Duration, ...]]
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -38,6 +38,19 @@ def test_only_plain_digits_are_whole_numbers(text: str) -> None:
     """What Python's int would take beyond that is a typing mistake here."""
     with pytest.raises(WrongType):
         convert_text(text, int)
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1.0), ("1e2", 100.0)])
+def test_a_number_may_be_written_whole(text: str, number: float) -> None:
+    """`1` is as good as `1.0` where a share is meant."""
+    assert convert_text(text, float) == convert(number, float) == convert(int(number), float)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "0.5", 10**400])
+def test_a_number_is_finite(value: object) -> None:
+    """What could not be compared with a limit is no number."""
+    with pytest.raises(WrongType):
+        convert(value, float)
 
 
 def test_the_place_in_a_list_is_kept() -> None:
