@@ -1,8 +1,8 @@
 """What each command of a client does: `handle` finds the function that makes a request a reply.
 
-A function may wait for the broker, never longer than `client.command_deadline_s`. It raises CommandError
-(the reply carries the error), RemoteProtocolError (the client is closed), BrokerError or TooSlowError
-(the reply carries error 100, which SDKs retry).
+A function may wait for the broker; `handle` sees that a whole command takes no longer than
+`client.command_deadline_s`. It raises CommandError (the reply carries the error), RemoteProtocolError (the
+client is closed) or BrokerError; that one and a missed deadline are error 100, which SDKs retry.
 """
 
 import time
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from node.access import permissions
 from node.access.connect import authenticate, verify_refresh
+from node.access.tokens import Credentials
 from node.broker.interface import BrokerError
 from node.hub import Subscription, Writable
 from node.protocol import reasons
@@ -60,7 +61,8 @@ async def handle(session: Session, command: Command) -> None:
         kind, request = session.receive(command)
         if kind is Kind.PONG:
             return
-        reply = await _SERVE[kind](session, command.id, request)
+        with trio.fail_after(session.parts.config.client.command_deadline_s):
+            reply = await _SERVE[kind](session, command.id, request)
     except CommandError as error:
         session.refuse(command.id, error.error, error.detail)
     except BrokerError as error:
@@ -79,14 +81,14 @@ async def connect(session: Session, command_id: int, request: ConnectRequest) ->
     config = session.parts.config.client
     now = time.time()
     credentials = authenticate(request, config, now)
-    expire_in_s = max(credentials.expire_at - now, 0.01) if credentials.expire_at else 0.0
+    expire_in_s, ttl = _time_left(credentials, now)
     session.accept(credentials.user, credentials.info, expire_in_s)
     pings = not session.transport.native_ping
     result = ConnectResult(
         client=session.client,
         version=session.parts.version,
-        expires=bool(expire_in_s),
-        ttl=max(int(expire_in_s), 1) if expire_in_s else 0,
+        expires=bool(ttl),
+        ttl=ttl,
         ping=max(int(config.ping_interval), 1) if pings else 0,
         pong=pings and not session.transport.unidirectional,
     )
@@ -98,16 +100,18 @@ async def connect(session: Session, command_id: int, request: ConnectRequest) ->
 
 async def _connect_unidirectional(session: Session, request: ConnectRequest, result: ConnectResult) -> None:
     """Join every channel asked for and permitted; their publications wait until the connect push is out."""
-    held = _Held()
+    held = _Held(session)
     subs: dict[str, SubscribeResult] = {}
     for channel, wanted in request.subs.items():
+        if session.closed:
+            return
         try:
             subs[channel] = await _join(session, channel, wanted, held)
         except CommandError as error:
             session.parts.metrics.command_errors[error.error.code] += 1
     if not session.closed:
         session.transport.send(Reply(push=Push(connect=replace(result, subs=subs))))
-        held.release(session)
+        held.release()
 
 
 async def subscribe(session: Session, command_id: int, request: SubscribeRequest) -> Reply:
@@ -141,8 +145,7 @@ async def _join(
     since = StreamPosition(request.offset, request.epoch) if wants_recovery else None
     framing = session.transport.framing
     subscription = Subscription(channel, session, framing, outbox, tracked=grants.positioned)
-    with trio.fail_after(parts.config.client.command_deadline_s):
-        joined = await parts.channels.join(subscription, since)
+    joined = await parts.channels.join(subscription, since)
     session.subscriptions[channel] = subscription
     if wants_recovery and not joined.recovered and request.flag & _REJECT_UNRECOVERED:
         session.leave(channel)
@@ -177,8 +180,7 @@ async def publish(session: Session, command_id: int, request: PublishRequest) ->
     resolved = parts.rules.resolve(request.channel)
     subscribed = request.channel in session.subscriptions
     permissions.check_publish(session.user, resolved, parts.config, subscribed=subscribed)
-    with trio.fail_after(parts.config.client.command_deadline_s):
-        await parts.publisher.publish(request.channel, bytes(request.data), info=session.client_info)
+    await parts.publisher.publish(request.channel, bytes(request.data), info=session.client_info)
     return Reply(command_id, publish=PublishResult())
 
 
@@ -194,10 +196,9 @@ async def history(session: Session, command_id: int, request: HistoryRequest) ->
     permissions.check_history(session.user, resolved, parts.config, subscribed=subscribed)
     limit_max = parts.config.client.history_max_publication_limit
     limit = limit_max if request.limit < 0 else min(request.limit, limit_max)
-    with trio.fail_after(parts.config.client.command_deadline_s):
-        result = await parts.channels.history(
-            request.channel, limit=limit, since=request.since, reverse=request.reverse
-        )
+    result = await parts.channels.history(
+        request.channel, limit=limit, since=request.since, reverse=request.reverse
+    )
     return Reply(command_id, history=result)
 
 
@@ -205,11 +206,18 @@ async def refresh(session: Session, command_id: int, request: RefreshRequest) ->
     """Live on with a new connection token."""
     now = time.time()
     credentials = verify_refresh(request, session.user, session.parts.config.client, now)
-    expire_in_s = max(credentials.expire_at - now, 0.01) if credentials.expire_at else 0.0
+    expire_in_s, ttl = _time_left(credentials, now)
     session.renew(expire_in_s)
-    ttl = max(int(expire_in_s), 1) if expire_in_s else 0
     result = RefreshResult(session.client, session.parts.version, expires=bool(ttl), ttl=ttl)
     return Reply(command_id, refresh=result)
+
+
+def _time_left(credentials: Credentials, now: float) -> tuple[float, int]:
+    """Seconds until credentials expire, exactly and as clients are told; 0 stands for never in both."""
+    if not credentials.expire_at:
+        return 0.0, 0
+    left_s = max(credentials.expire_at - now, 0.01)
+    return left_s, max(int(left_s), 1)
 
 
 async def sub_refresh(session: Session, command_id: int, request: SubRefreshRequest) -> Reply:  # noqa: ARG001 - one shape for all
@@ -233,22 +241,29 @@ class _Held:
     """Stands in for an outbox until the connect push is written, for the order's sake.
 
     Publications reach a subscription as soon as it is joined, and the connect push comes only when all
-    channels are.
+    channels are. What waits here is bounded as in an outbox.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._frames: list[bytes] = []
+        self._bytes_left = session.parts.writers.bytes_max
 
     def write(self, data: bytes) -> None:
-        """Keep for later."""
-        self._frames.append(data)
+        """Keep for later; too much ends the client."""
+        self._bytes_left -= len(data)
+        if self._bytes_left >= 0:
+            self._frames.append(data)
+        else:
+            self._frames.clear()
+            self._session.slow()
 
-    def release(self, session: Session) -> None:
+    def release(self) -> None:
         """Write what was kept, and let the subscriptions write for themselves from now on."""
-        outbox = session.transport.outbox
+        outbox = self._session.transport.outbox
         for data in self._frames:
             outbox.write(data)
-        for subscription in session.subscriptions.values():
+        for subscription in self._session.subscriptions.values():
             subscription.outbox = outbox
 
 
