@@ -160,8 +160,11 @@ class Outbox:
                 self._flushed()
 
     async def _drain(self, waiting: deque[bytes]) -> None:
-        while waiting and self._waiting is waiting:
+        while waiting:
             await trio.lowlevel.wait_writable(self._sock)
+            if self._waiting is not waiting:
+                # Aborted meanwhile: nothing is to be sent any more, and nothing to be counted.
+                return
             try:
                 sent = self._sock.sendmsg(islice(waiting, _CHUNKS_PER_SEND))
             except BlockingIOError:

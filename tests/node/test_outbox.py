@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import trio
+import trio.testing
 
 from node.outbox import Outbox, Writers
 
@@ -49,6 +50,14 @@ async def receive(sock: socket.socket, size: int) -> bytes:
             await trio.lowlevel.wait_readable(sock)
             received += sock.recv(65536)
     return received
+
+
+def take(sock: socket.socket) -> bytes:
+    """What has arrived."""
+    try:
+        return sock.recv(65536)
+    except BlockingIOError:
+        return b""
 
 
 async def test_writes_go_out_at_once_and_in_order(
@@ -119,6 +128,23 @@ async def test_a_dead_connection_is_noticed_by_the_writer(
         while not owner.told:
             await trio.lowlevel.checkpoint()
     assert owner.told[0].startswith("broken ")
+
+
+async def test_a_writer_does_nothing_after_an_abort(
+    nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """Aborted while it waits for the socket, it neither sends nor counts, and ends."""
+    outbox = Outbox(pair[0], Writers(10_000_000, nursery), Owner())
+    outbox.write(b"x" * 1_000_000)
+    await trio.testing.wait_all_tasks_blocked()
+    outbox.abort()
+    while take(pair[1]):
+        pass
+    with trio.fail_after(5):
+        while nursery.child_tasks:
+            await trio.lowlevel.checkpoint()
+    assert outbox.bytes_waiting == 0
+    assert take(pair[1]) == b""
 
 
 async def test_finish_with_nothing_waiting_flushes_at_once(
