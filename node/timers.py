@@ -64,5 +64,7 @@ class Timers:
             while (self._passed + 1) * self._tick_s <= now:
                 self._passed += 1
                 for item in self._due.pop(self._passed, ()):
-                    item.due = 0
-                    item.tick(now)
+                    # What one is woken for may disarm another, or arm it for later.
+                    if item.due == self._passed:
+                        item.due = 0
+                        item.tick(now)

@@ -44,6 +44,28 @@ async def test_arming_again_replaces_and_disarming_forgets(
     assert stopped.woken == []
 
 
+async def test_an_item_may_move_or_forget_another_of_the_same_moment(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """What one is woken for changes the others' moments before they are woken."""
+    timers, moved, stopped = Timers(0.1), Item(), Item()
+
+    class Mover(Item):
+        def tick(self, now: float) -> None:
+            super().tick(now)
+            timers.arm(moved, now + 1)
+            timers.disarm(stopped)
+
+    nursery.start_soon(timers.run)
+    now = trio.current_time()
+    for item in (Mover(), moved, stopped):
+        timers.arm(item, now + 1)
+    await trio.sleep(1.5)
+    assert (moved.woken, stopped.woken) == ([], [])
+    await trio.sleep(1)
+    assert (len(moved.woken), stopped.woken) == (1, [])
+
+
 async def test_a_moment_in_the_past_is_the_next_tick(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
