@@ -45,7 +45,7 @@ from node.protocol.reasons import SHUTDOWN
 from node.readiness import Readiness
 from node.session import Parts
 from node.sessions import Sessions
-from node.telemetry.logs import configure_logging
+from node.telemetry.logs import MissingLines, configure_logging
 from node.telemetry.metrics import Metrics, watch_loop_lag
 from node.telemetry.series import BROKER_COUNTERS
 from node.timers import Timers
@@ -54,6 +54,8 @@ from node.transports import sse, websocket
 VERSION = distribution_version("broadcast-cluster")
 # Of the time to stop, what is kept for the parts behind the door: telling the broker goodbye.
 _STOP_MARGIN_S = 1.0
+# Of the time to stop, how much what is queued may take to be written; the rest is for the goodbyes.
+_WRITING_SHARE = 0.5
 # Objects made before the collector looks at the young ones: a connect makes hundreds that all live long.
 _GC_THRESHOLDS = (50_000, 50, 1000)
 
@@ -70,11 +72,11 @@ def main(config: Config, on_ready: Callable[[str, int], None] | None = None) -> 
     Raises:
         DoorError: the port cannot be opened.
     """
-    configure_logging(config.log, node=node_name(config))
+    missing_lines = configure_logging(config.log, node=node_name(config))
     # What exists now lives as long as the process: the collector need not look at it again.
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()
-    trio.run(serve, config, on_ready)
+    trio.run(serve, config, on_ready, missing_lines)
     return 0
 
 
@@ -83,13 +85,23 @@ def node_name(config: Config) -> str:
     return config.node.name or f"{socket.gethostname()}-{config.http_server.port or os.getpid()}"
 
 
-async def serve(config: Config, on_ready: Callable[[str, int], None] | None = None) -> None:
-    """Serve until told to stop by a signal, then stop in order; cancellation ends everything at once."""
+async def serve(
+    config: Config,
+    on_ready: Callable[[str, int], None] | None = None,
+    missing_lines: MissingLines | None = None,
+) -> None:
+    """Serve until told to stop by a signal, then stop in order; cancellation ends everything at once.
+
+    Args:
+        config: checked by `load`.
+        on_ready: called with address and port, once, when clients can be served.
+        missing_lines: the log's, for the metrics.
+    """
     for warning in warnings(config):
         log.warning(warning)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as background:
-            node = Node(config, background)
+            node = Node(config, background, missing_lines)
             background.start_soon(_abort_on_second_signal, signals, node.stopping)
             await node.run(on_ready)
             background.cancel_scope.cancel()
@@ -111,12 +123,15 @@ class Node:
     Args:
         config: checked by `load`.
         background: where the parts' tasks run; to be cancelled when `run` has returned.
+        missing_lines: the log's, for the metrics.
 
     Attributes:
         stopping: set it to stop.
     """
 
-    def __init__(self, config: Config, background: trio.Nursery) -> None:
+    def __init__(
+        self, config: Config, background: trio.Nursery, missing_lines: MissingLines | None = None
+    ) -> None:
         self._config = config
         self._background = background
         self._started_at = time.monotonic()
@@ -151,7 +166,7 @@ class Node:
             version=VERSION,
         )
         self.door, self._hand_over = self._open_door()
-        self._observe()
+        self._observe(missing_lines or MissingLines())
 
     def describe(self) -> NodeInfo:
         """What this node tells the others of itself."""
@@ -215,9 +230,15 @@ class Node:
             on_ready(*address)
 
     async def _close_sessions(self) -> None:
-        """Write what is queued, then tell every client."""
-        while not self.hub.idle:
-            await trio.lowlevel.checkpoint()
+        """Write what is queued, then tell every client.
+
+        Other nodes go on publishing, so where there is much to write the end of it may never come.
+        """
+        with trio.move_on_after(self._config.shutdown.timeout * _WRITING_SHARE) as writing:
+            while not self.hub.idle:
+                await trio.lowlevel.checkpoint()
+        if writing.cancelled_caught:
+            log.warning("not everything was written before the goodbye")
         log.info("closing sessions", sessions=len(self.sessions))
         await self.sessions.close_all(SHUTDOWN)
 
@@ -245,7 +266,7 @@ class Node:
     def _broker_counter(self, name: str) -> int:
         return self.broker.counters().get(name, 0)
 
-    def _observe(self) -> None:
+    def _observe(self, missing_lines: MissingLines) -> None:
         """Let the metrics read what the parts count for themselves."""
         observe = self.metrics.observe
         observe("channels", lambda: self.hub.channels)
@@ -256,6 +277,9 @@ class Node:
             observe(name, partial(self._broker_counter, name), text, counter=True)
         observe("tail_publications", lambda: self.channels.tail_publications)
         observe("tail_bytes", lambda: self.channels.tail_bytes)
+        observe("undecodable_announcements", lambda: self.members.undecodable, counter=True)
+        observe("log_lines_lost", lambda: missing_lines.lost, counter=True)
+        observe("log_lines_suppressed", lambda: missing_lines.suppressed, counter=True)
         observe("ready", lambda: int(not self.readiness.refusal()))
 
 

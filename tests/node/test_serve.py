@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 import h11
 import pytest
 import trio
+from msgspec import Raw
 
 from node.config.load import load
 from node.config.options import Config
 from node.door.listeners import DoorError
+from node.hub import Hub
+from node.protocol.messages import Publication
 from node.serve import Node
 
 OPEN = {
@@ -96,6 +99,25 @@ async def test_a_stopping_node_delivers_what_it_accepted_and_tells_its_clients()
         assert b"retry:" in rest[rest.rindex(b'"data":19,') :]
     with pytest.raises(OSError, match="connect"):
         await trio.open_tcp_stream(*node.door.addresses[0])
+
+
+async def test_a_node_that_is_never_done_writing_tells_its_clients_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other nodes go on publishing while one stops: writing has half of its time."""
+
+    async def stand_still(_hub: Hub) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Hub, "run", stand_still)
+    async with running(config(broker__type="memory", shutdown__timeout=3)) as node:
+        stream = await trio.open_tcp_stream(*node.door.addresses[0])
+        async with stream:
+            await stream.send_all(b"GET /sse?channel=news HTTP/1.1\r\nHost: test\r\n\r\n")
+            await read_until(stream, b"event: subscribed")
+            node.hub.publish("news", Publication(Raw(b"1")))
+            node.stopping.set()
+            await read_until(stream, b"event: disconnect\n")
 
 
 async def test_a_node_without_its_broker_lives_and_is_not_ready() -> None:
