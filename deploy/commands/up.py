@@ -115,8 +115,9 @@ def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
     """The addresses, a warning where everybody may do everything, and commands to copy."""
     addresses = [node["http"] for node in cluster["nodes"]]
     lines = ["", f"The cluster is ready: {len(addresses)} node{'s' if len(addresses) > 1 else ''}."]
-    lines += [f"  {node['name']:<8} {node['http']}" for node in cluster["nodes"]]
-    lines += [f"  {'nats':<8} {hide_logins(cluster['nats']['url'])}"]
+    lines += [f"  {node['name']:<8} {node['http']}  pid {node['pid']}" for node in cluster["nodes"]]
+    nats = cluster["nats"]
+    lines += [f"  {'nats':<8} {hide_logins(nats['url'])}" + (f"  pid {nats['pid']}" if nats["pid"] else "")]
     if insecure:
         lines += ["", "Insecure development mode: whoever reaches these ports may connect, publish and read."]
     lines += [

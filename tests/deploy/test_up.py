@@ -37,6 +37,14 @@ def test_the_banner_shows_no_login() -> None:
     assert "secret" not in text
 
 
+def test_the_banner_shows_what_to_kill() -> None:
+    """Process ids are there for those who want to see a node die; of servers of others there is none."""
+    text = up.banner(CLUSTER, insecure=True)
+    assert "http://127.0.0.1:8001  pid 3" in text
+    assert "nats://127.0.0.1:4222  pid 1" in text
+    assert "pid None" not in up.banner({**CLUSTER, "nats": {"url": "nats://a:1", "pid": None}}, insecure=True)
+
+
 def test_insecure_is_said_aloud_and_only_where_it_is_so() -> None:
     """Whoever runs an open cluster reads that it is open."""
     assert "Insecure" in up.banner(CLUSTER, insecure=True)
