@@ -93,8 +93,10 @@ class _Walk:
     groups: _Groups
     group: int = 0
     member: int = 0
+    # What the group under way gets, and how many publications that is: fewer than all if one of them cannot
+    # be carried.
     data: bytes = b""
-    encodable: bool = True
+    encoded: int = 0
 
 
 @dataclass(slots=True)
@@ -143,10 +145,6 @@ class Hub:
     def channels(self) -> int:
         """How many channels have a local subscriber."""
         return len(self._topics)
-
-    def channel_names(self) -> list[str]:
-        """The channels with a local subscriber."""
-        return list(self._topics)
 
     def add(self, subscription: Subscription) -> None:
         """Let a subscription have what is published from now on, and nothing that came before."""
@@ -228,19 +226,19 @@ class Hub:
 
     def _encode(self, channel: str, walk: _Walk, framing: Framing) -> None:
         frames = []
-        walk.encodable = True
         for publication in walk.publications:
             try:
                 frames.append(framing.publication(channel, publication))
             except UnencodablePayload:
-                walk.encodable = False
                 break
+        walk.encoded = len(frames)
         walk.data = frames[0] if len(frames) == 1 else framing.join(frames)
 
     def _write(self, channel: str, walk: _Walk, members: tuple[Subscription, ...], slice_end: float) -> bool:
         """Write the walk's bytes to the rest of a group; False if the slice ended before the group did."""
         data = walk.data
         start = walk.member
+        absent = 0
         while walk.member < len(members):
             block = members[walk.member : walk.member + _WRITES_PER_LOOK]
             walk.member += len(block)
@@ -248,13 +246,15 @@ class Hub:
                 for subscription in block:
                     if subscription.active:
                         subscription.outbox.write(data)
-            if not walk.encodable:
+                    else:
+                        absent += 1
+            if walk.encoded < len(walk.publications):
                 for subscription in block:
                     if subscription.active:
                         subscription.subscriber.payload_unencodable(channel)
             if perf_counter() >= slice_end and walk.member < len(members):
                 break
-        written = walk.member - start
-        self._metrics.deliveries += written * len(walk.publications)
+        written = walk.member - start - absent
+        self._metrics.deliveries += written * walk.encoded
         self._metrics.bytes_out += written * len(data)
         return walk.member >= len(members)

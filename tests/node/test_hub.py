@@ -116,6 +116,18 @@ async def test_a_leaver_gets_nothing_more(hub: Hub, metrics: Metrics) -> None:
     assert (hub.channels, metrics.subscriptions) == (0, 0)
 
 
+async def test_only_what_was_written_is_counted(hub: Hub, metrics: Metrics) -> None:
+    """Neither who left before its turn counts as delivered to, nor what a client's protocol cannot carry."""
+    _, leaving = subscribed(hub, "news")
+    client, _ = subscribed(hub, "news")
+    hub.publish("news", publication("1"))
+    hub.publish("news", publication("binary"))
+    hub.remove(leaving)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (client.writes, client.unencodable) == ([b"news:1;"], ["news"])
+    assert (metrics.deliveries, metrics.bytes_out) == (1, 7)
+
+
 async def test_coming_back_in_the_same_turn_doubles_nothing(hub: Hub) -> None:
     """A client that left and joined again before the fan-out does not get the earlier publication."""
     client, subscription = subscribed(hub, "news")
