@@ -49,6 +49,7 @@ class Losses:
                 await self._parked.park()
             for subscription in list(islice(self._pending, self._per_batch)):
                 # What one is told may make another leave.
-                if self._pending.pop(subscription, self) is None:
+                if subscription in self._pending:
+                    del self._pending[subscription]
                     subscription.subscriber.subscription_lost(subscription)
             await trio.sleep(self._interval_s)
