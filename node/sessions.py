@@ -32,7 +32,6 @@ class Sessions:
         self._user_connection_limit = user_connection_limit
         self._open: dict[Closable, None] = {}
         self._by_user: Counter[str] = Counter()
-        self._emptied = trio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -70,8 +69,6 @@ class Sessions:
             self._by_user[admitted_as] -= 1
             if not self._by_user[admitted_as]:
                 del self._by_user[admitted_as]
-        if not self._open:
-            self._emptied.set()
 
     async def close_all(self, reason: DisconnectReason) -> None:
         """Close every session, a few per turn of the loop; returns when all are told, not yet gone."""
@@ -79,9 +76,3 @@ class Sessions:
             session.close(reason)
             if count % _CLOSED_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
-
-    async def wait_empty(self) -> None:
-        """Return when no session is left."""
-        while self._open:
-            self._emptied = trio.Event()
-            await self._emptied.wait()

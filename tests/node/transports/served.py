@@ -57,6 +57,11 @@ class Served:
         """As a backend does."""
         await self.parts.publisher.publish(channel, data)
 
+    async def empty(self) -> None:
+        """Return when the last session is gone."""
+        while len(self.parts.sessions):
+            await trio.lowlevel.checkpoint()
+
 
 async def _no_such_path(connection: Connection, head: Head) -> bool:
     return await connection.answer(head, 404, "no such path", close=True)

@@ -17,7 +17,7 @@ async def test_a_full_node_is_a_closed_node() -> None:
         assert [line["reason"] for line in logs] == ["not_accepting"]
         assert node.parts.metrics.refused == {"not_accepting": 1}
         await first.stream.aclose()
-        await node.parts.sessions.wait_empty()
+        await node.empty()
         third = await EventSource.open(node, "/sse?channel=news")
         assert (await third.event()).type == "connected"
 

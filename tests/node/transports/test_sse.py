@@ -161,7 +161,7 @@ async def test_who_may_not_is_told_so_by_a_status() -> None:
         bearer = f"Authorization: Bearer {token}"
         both = await EventSource.open(node, "/sse?channel=open:a&channel=news", bearer)
         assert both.status == 403
-        await node.parts.sessions.wait_empty()
+        await node.empty()
         await subscribed(node, "/sse?channel=open:a", bearer)
 
 
@@ -269,11 +269,11 @@ async def test_a_client_that_goes_is_forgotten() -> None:
     async with served() as node:
         silent = await subscribed(node, "/sse?channel=news")
         await silent.stream.send_eof()
-        await node.parts.sessions.wait_empty()
+        await node.empty()
         talkative = await subscribed(node, "/sse?channel=news")
         with suppress(trio.BrokenResourceError):
             await talkative.stream.send_all(bytes(200_000))
-        await node.parts.sessions.wait_empty()
+        await node.empty()
         assert node.parts.hub.channels == 0
 
 

@@ -157,7 +157,7 @@ async def test_a_client_that_closes_gets_its_code_back_and_the_end_of_the_stream
         with trio.fail_after(1):
             # The server ends the connection first, and does not wait for its deadline.
             assert await client.closed_with() == (4321, "")
-        await node.parts.sessions.wait_empty()
+        await node.empty()
         assert node.parts.metrics.connected["websocket"] == 0
 
 
@@ -172,7 +172,7 @@ async def test_closing_from_here_waits_for_the_answer_and_serves_nothing_more() 
         await client.flush()
         assert await client.closed_with() == (3001, "shutdown")
         assert client.frames == []
-        await node.parts.sessions.wait_empty()
+        await node.empty()
 
 
 async def test_a_client_that_never_answers_a_close_is_ended_by_the_deadline() -> None:
@@ -180,7 +180,7 @@ async def test_a_client_that_never_answers_a_close_is_ended_by_the_deadline() ->
     options = ClientOptions(insecure=True, close_deadline_s=Duration(0.1))
     async with dialled(client=options) as (node, client):
         await node.parts.sessions.close_all(SHUTDOWN)
-        await node.parts.sessions.wait_empty()
+        await node.empty()
         assert (await client.frame()).opcode is Opcode.CLOSE
 
 
@@ -207,7 +207,7 @@ async def test_a_client_that_breaks_the_rules_is_told_the_code(stream: bytes, co
         assert (await client.closed_with())[0] == code
         assert node.parts.metrics.protocol_errors == 1
         await client.stream.aclose()
-        await node.parts.sessions.wait_empty()
+        await node.empty()
 
 
 async def test_native_pings_replace_those_of_the_protocol() -> None:
