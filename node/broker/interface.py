@@ -171,6 +171,13 @@ class Broker(Protocol):
     def disconnected_for_s(self) -> float:
         """Seconds since the feed broke or was never made, 0.0 while it stands."""
 
+    @property
+    def outbox_bytes(self) -> int:
+        """Bytes waiting to be sent."""
+
+    def unusable(self) -> dict[str, str]:
+        """The stores of history that nothing can be stored in or read from now, by name, and why not."""
+
     def counters(self) -> dict[str, int]:
         """What this broker has counted, by the names of its metrics: see telemetry.series.BROKER_COUNTERS."""
 

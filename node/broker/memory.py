@@ -221,6 +221,15 @@ class MemoryBroker:
         task_status.started()
         await trio.sleep_forever()
 
+    @property
+    def outbox_bytes(self) -> int:
+        """Always 0."""
+        return 0
+
+    def unusable(self) -> dict[str, str]:
+        """Always nothing."""
+        return {}
+
     def counters(self) -> dict[str, int]:
         """See `Broker.counters`; what cannot happen here is not counted."""
         return {"broker_duplicates": self.duplicates, "broker_reads": self.reads}

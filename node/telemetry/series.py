@@ -67,7 +67,9 @@ SERIES: tuple[Series, ...] = (
         "Messages handed to the broker (accepted, rejected, unavailable).",
     ),
     Series("refused", "refused_requests", ("reason",), "Requests refused before a session began, by reason."),
-    Series("failures", "failures", (), "Connections ended by a fault of this program; see the log."),
+    Series(
+        "failures", "failures", (), "Connections and requests ended by a fault of this program; see the log."
+    ),
     Series("command_errors", "command_errors", ("code",), "Commands answered with an error, by code."),
     Series(
         "protocol_errors", "protocol_errors", (), "Sessions closed because the client broke the protocol."
@@ -77,17 +79,19 @@ SERIES: tuple[Series, ...] = (
     ),
 )
 
-# Gauges that other parts register with `Metrics.observe`; others bring their own help text.
+# What other parts count, registered by `serve` with `Metrics.observe`; others bring their own help text.
 OBSERVED: dict[str, str] = {
     "channels": "Channels with at least one subscriber on this node.",
     "users": "Different users connected to this node.",
     "broker_connected": "1 while the broker's feed stands, otherwise 0.",
     "broker_disconnected_seconds": "Seconds since the broker's feed broke, 0 while it stands.",
-    "outbox_bytes": "Bytes waiting for clients.",
-    "feed_outbox_bytes": "Bytes waiting to be sent to the broker.",
+    "broker_outbox_bytes": "Bytes waiting to be sent to the broker.",
+    "broker_stores_unusable": "Stores of history that cannot be used now; the log and /readyz name them.",
     "tail_publications": "Publications kept in memory for recoveries.",
     "tail_bytes": "Bytes of publications kept in memory for recoveries.",
-    "log_lines_lost": "Log lines that could not be written since the start.",
+    "undecodable_announcements": "Announcements of other nodes that could not be read.",
+    "log_lines_lost": "Log lines that could not be written.",
+    "log_lines_suppressed": "Log lines left out because the same event had one within the second.",
     "ready": "1 while the node is ready for new sessions, otherwise 0.",
 }
 
@@ -100,4 +104,11 @@ BROKER_COUNTERS: dict[str, str] = {
     "broker_reads_repeated": "Answers to reads that proved nothing and were asked for again.",
     "broker_epoch_changes": "Times a store was found to have lost its sequence.",
     "broker_undecodable_headers": "Messages whose headers could not be read; delivered without them.",
+    "feed_refused": "Messages not sent because the feed was cut or too much waited in its outbox.",
+    "feed_lost_bytes": "Bytes that waited in the feed's outbox when it broke.",
+    "feed_unclaimed": "Messages that came for a channel given up meanwhile.",
+    "feed_late_answers": "Answers that came when nobody waited for them any more.",
+    "feed_server_errors": "Errors the broker's servers reported.",
+    "feed_permission_errors": "Of those, the ones about missing permissions.",
+    "feed_slow_consumer_errors": "Of those, the ones about this node reading too slowly.",
 }

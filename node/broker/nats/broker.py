@@ -139,26 +139,6 @@ class NatsBroker:
         """Seconds since the feed broke or was never made, 0.0 while it stands."""
         return self.feed.disconnected_for_s
 
-    @property
-    def reads(self) -> int:
-        """Calls of `heads` and `read`."""
-        return self._reader.reads
-
-    @property
-    def reads_repeated(self) -> int:
-        """Answers to reads that were not good enough and were asked for again."""
-        return self._reader.repeated
-
-    @property
-    def undecodable(self) -> int:
-        """Headers that could not be read; their messages were delivered without them."""
-        return self.decoder.undecodable
-
-    @property
-    def epoch_changes(self) -> int:
-        """How often a stream lost its sequence, as this node saw it."""
-        return self.keeper.epoch_changes
-
     async def run(
         self, listener: Listener, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -171,16 +151,25 @@ class NatsBroker:
             nursery.start_soon(self._check_streams)
             task_status.started()
 
+    @property
+    def outbox_bytes(self) -> int:
+        """Bytes waiting to be sent to NATS."""
+        return self.feed.outbox_bytes
+
+    def unusable(self) -> dict[str, str]:
+        """The streams that cannot be used now, and why not."""
+        return self.keeper.unusable()
+
     def counters(self) -> dict[str, int]:
         """See `Broker.counters`."""
         return {
-            "feed_reconnects": self.feed.reconnects,
+            **self.feed.counters(),
             "broker_publish_retries": self.retries,
             "broker_duplicates": self.duplicates,
-            "broker_reads": self.reads,
-            "broker_reads_repeated": self.reads_repeated,
-            "broker_epoch_changes": self.epoch_changes,
-            "broker_undecodable_headers": self.undecodable,
+            "broker_reads": self._reader.reads,
+            "broker_reads_repeated": self._reader.repeated,
+            "broker_epoch_changes": self.keeper.epoch_changes,
+            "broker_undecodable_headers": self.decoder.undecodable,
         }
 
     async def flush(self) -> None:
@@ -374,7 +363,6 @@ class NatsBroker:
         """Check the streams that are in doubt, and all of them often enough to keep their markers."""
         ages = [stream.history.meta_ttl_s for stream in self.keeper.streams.values()]
         interval_s = min([_CHECK_INTERVAL_MAX_S, *(age / _CHECKS_PER_MAX_AGE for age in ages)])
-        failing: set[Stream] = set()
         while True:
             with trio.move_on_after(interval_s) as waiting:
                 await self._doubted.wait()
@@ -387,12 +375,10 @@ class NatsBroker:
             for stream in self.keeper.streams.values():
                 try:
                     await self._verify(stream, Patience(self._deadline_s))
-                    failing.discard(stream)
                 except BrokerError as error:
                     # Publishing and reading try by themselves; this goes on because a marker must not expire.
-                    if stream not in failing:
-                        logger.warning("a stream cannot be checked", stream=stream.name, reason=str(error))
-                        failing.add(stream)
+                    if self.feed.connected:
+                        self.keeper.failed(stream, str(error))
                     self._doubted.set()
                     pause_s = _CHECK_RETRY_S
             await trio.sleep(pause_s)

@@ -113,6 +113,24 @@ class Feed:
         """Seconds since the feed broke, or since `run` began; 0.0 while it stands or was never run."""
         return 0.0 if self._broken_at is None else trio.current_time() - self._broken_at
 
+    @property
+    def outbox_bytes(self) -> int:
+        """Bytes waiting to be sent."""
+        return self._connection.outbox_bytes if self._connection else 0
+
+    def counters(self) -> dict[str, int]:
+        """What this feed has counted, by the names of `Broker.counters`."""
+        return {
+            "feed_reconnects": self.reconnects,
+            "feed_refused": self.refused,
+            "feed_lost_bytes": self.bytes_lost,
+            "feed_unclaimed": self.unclaimed,
+            "feed_late_answers": self._inbox.late,
+            "feed_server_errors": self.server_errors,
+            "feed_permission_errors": self.permission_errors,
+            "feed_slow_consumer_errors": self.slow_consumer_errors,
+        }
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Connect, and connect again, for ever: a task of its own. Started at once, not when connected.
 

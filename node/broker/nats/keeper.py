@@ -51,6 +51,7 @@ class Stream:
         max_age_s: after which the stream drops messages.
         seen: the highest sequence known to have been stored in this epoch.
         live: the sequence of the newest live copy.
+        failure: why the last check failed, "" if it did not.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Stream:
         "difference",
         "doubts",
         "epoch",
+        "failure",
         "history",
         "limit",
         "live",
@@ -84,6 +86,7 @@ class Stream:
         self.seen = 0
         self.live = 0
         self.difference = ""
+        self.failure = ""
         self.checking = trio.Lock()
 
     def doubt(self) -> None:
@@ -135,6 +138,20 @@ class Keeper:
         """Believe nothing before the next check."""
         for stream in self.streams.values():
             stream.doubt()
+
+    def unusable(self) -> dict[str, str]:
+        """The streams that were never checked with success, or not the last time, and why not."""
+        return {
+            stream.name: stream.failure or "not checked yet"
+            for stream in self.streams.values()
+            if stream.failure or not stream.epoch
+        }
+
+    def failed(self, stream: Stream, reason: str) -> None:
+        """Take note that a check failed for good; logged once, until one succeeds."""
+        if not stream.failure:
+            logger.error("stream cannot be used", stream=stream.name, reason=reason)
+        stream.failure = reason
 
     async def verify(self, stream: Stream, patience: Patience) -> None:
         """Check a stream unless it is verified; callers at the same time share one check.
@@ -245,6 +262,9 @@ class Keeper:
 
     def _take(self, stream: Stream, info: StreamInfo, marker: Marker, last: int) -> None:
         known, now = stream.epoch, epoch.epoch_of(info.created_ms, marker)
+        if stream.failure or not known:
+            logger.info("stream checked", stream=stream.name, limit=info.config.limit)
+        stream.failure = ""
         stream.limit = min(marker.limit, info.config.limit)
         stream.max_age_s = info.config.max_age_s
         stream.marker_id = marker.id

@@ -16,6 +16,8 @@ from node.broker.memory import MemoryBroker, MemoryStore
 from node.broker.namespaces import Namespaces, NamespaceStore
 from node.broker.nats.broker import NatsBroker
 from node.broker.nats.protocol import Msg
+from node.config.options import NatsOptions
+from node.telemetry.series import BROKER_COUNTERS
 from tests.contracts.broker import (
     HISTORY,
     NAMESPACES,
@@ -58,6 +60,13 @@ async def elsewhere(url: str, work: Any) -> None:
         await trio.to_thread.run_sync(asyncio.run, connected())
 
 
+def test_every_counter_has_a_meaning() -> None:
+    """What this broker counts is what the metrics show, no more and no less."""
+    broker = NatsBroker(NatsOptions(), NAMESPACES, name="n")
+    assert broker.counters().keys() == BROKER_COUNTERS.keys()
+    assert broker.outbox_bytes == 0
+
+
 async def test_anybody_may_publish_to_the_subjects(
     make_broker: MakeBroker, shared_server: NatsServer, prefix: str
 ) -> None:
@@ -91,7 +100,7 @@ async def test_anybody_may_publish_to_the_subjects(
     assert [(live.offset, live.message) for live in page.messages] == [
         (live.offset, live.message) for live in lives[:3]
     ]
-    assert broker.undecodable == 4  # type: ignore[attr-defined]
+    assert broker.decoder.undecodable == 4  # type: ignore[attr-defined]
 
 
 async def test_a_header_nested_too_deep_harms_nobody(
@@ -125,7 +134,7 @@ async def test_recreated_stream_is_a_new_epoch(make_broker: Any, prefix: str) ->
     assert (head.offset, head.epoch) == (after.offset, after.epoch)
     for broker in (one, other):
         assert broker.recorder.epochs == [("", after.epoch)]
-        assert broker.epoch_changes == 1
+        assert broker.keeper.epoch_changes == 1
 
 
 def broken(broker: NatsBroker) -> Any:

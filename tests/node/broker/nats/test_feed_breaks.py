@@ -190,6 +190,7 @@ async def test_errors_are_counted_and_logged() -> None:
             await done.wait()
             feed = watched.feed
             assert (feed.server_errors, feed.permission_errors, feed.slow_consumer_errors) == (5, 3, 1)
+            assert feed.counters()["feed_permission_errors"] == 3
             assert feed.connected
     errors = [entry["error"] for entry in logs if "error" in entry]
     assert errors.count('Permissions Violation for Publish to "x"') == 2, "the first and the second of three"

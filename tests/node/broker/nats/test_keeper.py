@@ -227,6 +227,25 @@ async def test_a_difference_is_followed_and_said_once(fake: FakeStream) -> None:
     assert node.stream.limit == 5
 
 
+async def test_a_stream_that_cannot_be_used_is_named_until_it_can(fake: FakeStream) -> None:
+    """Before the first check, after one that failed, no more after one that did not; said once each."""
+    node = Node(fake)
+    name = node.stream.name
+    assert node.keeper.unusable() == {name: "not checked yet"}
+    with structlog.testing.capture_logs() as logs:
+        node.keeper.failed(node.stream, "no resources")
+        node.keeper.failed(node.stream, "still no resources")
+        assert node.keeper.unusable() == {name: "still no resources"}
+        await node.look()
+        await node.look()
+    assert node.keeper.unusable() == {}
+    assert [(entry["event"], entry.get("reason")) for entry in logs] == [
+        ("stream cannot be used", "no resources"),
+        ("stream created", None),
+        ("stream checked", None),
+    ]
+
+
 @pytest.mark.parametrize("missing", ["allow_direct", "republish"])
 async def test_a_stream_nodes_cannot_use_is_refused(fake: FakeStream, missing: str) -> None:
     """Without direct gets there are no reads, without re-publishing no live copies: say so."""
