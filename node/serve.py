@@ -250,7 +250,7 @@ class Node:
         api = HttpApi(JsonApi(self.api), ApiKeyCheck(config.http_api), config.http_api, metrics)
         demo = demo_page(config.demo.peers) if config.demo.enabled else None
         app = AsgiApp(
-            endpoints(metrics, self.readiness.refusal, demo),
+            endpoints(metrics, self.readiness.refusal, demo, self.readiness.caution),
             api,
             streams,
             websockets,
@@ -280,6 +280,8 @@ class Node:
         observe("undecodable_announcements", lambda: self.members.undecodable, counter=True)
         observe("log_lines_lost", lambda: missing_lines.lost, counter=True)
         observe("log_lines_suppressed", lambda: missing_lines.suppressed, counter=True)
+        observe("broker_outbox_bytes", lambda: self.broker.outbox_bytes)
+        observe("broker_stores_unusable", lambda: len(self.broker.unusable()))
         observe("ready", lambda: int(not self.readiness.refusal()))
 
 

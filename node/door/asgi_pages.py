@@ -37,20 +37,29 @@ class Endpoint(NamedTuple):
     methods: tuple[str, ...] = ("GET", "HEAD")
 
 
-def endpoints(metrics: Metrics, not_ready: Callable[[], str], demo: Page | None) -> Mapping[str, Endpoint]:
+def endpoints(
+    metrics: Metrics,
+    not_ready: Callable[[], str],
+    demo: Page | None,
+    caution: Callable[[], str] = lambda: "",
+) -> Mapping[str, Endpoint]:
     """The pages by path.
 
     Args:
         metrics: shown at /metrics.
         not_ready: why new clients should not come here, "" if they should.
         demo: the page at /, None to leave it out.
+        caution: what does not work although clients may come, "" for nothing.
     """
     root = Content(404, _NO_DEMO) if demo is None else Content(200, demo.body, demo.headers)
     nothing = Content(200, b"{}", _JSON)
 
     def readyz() -> Content:
         reason = not_ready()
-        return Content(503, f"{reason}\n".encode()) if reason else Content(200, b"ready\n")
+        if reason:
+            return Content(503, f"{reason}\n".encode())
+        note = caution()
+        return Content(200, f"ready, but {note}\n".encode() if note else b"ready\n")
 
     def rendered() -> Content:
         return Content(200, metrics.render(), ((b"content-type", metrics.content_type.encode()),))

@@ -9,6 +9,12 @@ class Broker:
     connected = False
     disconnected_for_s = 0.0
 
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+
+    def unusable(self) -> dict[str, str]:
+        return self.failures
+
 
 async def test_a_node_is_ready_while_its_broker_is_there_or_only_briefly_away() -> None:
     """Never reached, away too long, stopping: not ready, with the reason; a short break changes nothing."""
@@ -24,3 +30,17 @@ async def test_a_node_is_ready_while_its_broker_is_there_or_only_briefly_away() 
     assert readiness.refusal() == "the broker has been away for 11 s"
     stopping.set()
     assert readiness.refusal() == "the node is stopping"
+
+
+async def test_a_node_begins_only_with_all_its_stores_and_then_stays() -> None:
+    """A store that was never good is a reason not to come; one that fails later is said, and no reason."""
+    broker = Broker()
+    readiness = Readiness(broker, 10.0, trio.Event())  # type: ignore[arg-type]
+    broker.connected = True
+    broker.failures = {"B_NEWS": "insufficient resources", "B_CHAT": "not checked yet"}
+    said = "stream B_NEWS cannot be used: insufficient resources (and 1 more)"
+    assert readiness.refusal() == said
+    broker.failures = {}
+    assert (readiness.refusal(), readiness.caution()) == ("", "")
+    broker.failures = {"B_NEWS": "no quorum"}
+    assert (readiness.refusal(), readiness.caution()) == ("", "stream B_NEWS cannot be used: no quorum")

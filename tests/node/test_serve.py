@@ -16,6 +16,8 @@ from node.door.listeners import DoorError
 from node.hub import Hub
 from node.protocol.messages import Publication
 from node.serve import Node
+from node.telemetry.series import BROKER_COUNTERS, OBSERVED
+from tests.nats_server import NatsServer
 
 OPEN = {
     "client.insecure": True,
@@ -130,6 +132,30 @@ async def test_a_node_without_its_broker_lives_and_is_not_ready() -> None:
         status, answer = await call(node, "POST", "/api/publish", b'{"channel":"news","data":1}')
         assert (status, json.loads(answer)["error"]["code"]) == (200, 100)
     assert announced == []
+
+
+async def test_a_node_that_cannot_keep_its_history_says_which_stream_and_why() -> None:
+    """Three copies on one server: not ready, by name, for a deploy to stop at; a number tells the alert."""
+    with NatsServer() as server:
+        copies = config(broker__nats__url=server.url, broker__nats__stream_replicas=3)
+        async with running(copies) as node:
+            answer = b""
+            while b"replicas" not in answer:
+                status, answer = await call(node, "GET", "/readyz")
+                assert status == 503
+            (name,) = node.broker.unusable()
+            assert answer.startswith(f"stream {name} cannot be used: ".encode())
+            assert b"broadcast_broker_stores_unusable 1.0" in node.metrics.render()
+
+
+async def test_every_metric_that_parts_count_for_themselves_is_there() -> None:
+    """A name with a meaning and without a number would be a promise that is not kept."""
+    async with running(config(broker__type="memory")) as node:
+        rendered = node.metrics.render().decode()
+    for name in OBSERVED:
+        assert f"\nbroadcast_{name} " in rendered or f"\nbroadcast_{name}_total " in rendered
+    for name in BROKER_COUNTERS:
+        assert f"\nbroadcast_{name}_total " in rendered
 
 
 async def test_a_ready_node_says_so_once_with_its_port() -> None:

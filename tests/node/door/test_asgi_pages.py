@@ -25,6 +25,13 @@ def test_probes_tell_alive_from_ready() -> None:
     assert pages["/readyz"].content()[:2] == (503, b"the broker was not reached yet\n")
 
 
+def test_what_does_not_work_is_said_to_who_asks_whether_it_is_ready() -> None:
+    """Clients may come, and whoever looks sees what is missing."""
+    pages = endpoints(Metrics(), lambda: "", None, lambda: "stream B cannot be used: no quorum")
+    answer = pages["/readyz"].content()
+    assert answer[:2] == (200, b"ready, but stream B cannot be used: no quorum\n")
+
+
 def test_metrics_are_prometheus_text() -> None:
     """What is counted now, with the format's content type."""
     metrics = Metrics()
