@@ -176,13 +176,19 @@ class Hub:
         topic = self._topics.get(channel)
         return list(topic.members) if topic is not None else []
 
-    def publish(self, channel: str, publication: Publication) -> None:
-        """Queue a publication for the subscribers of now. Never blocks; order per channel is kept."""
+    def publish(self, channel: str, publication: Publication, source: str = "live") -> None:
+        """Queue a publication for the subscribers of now. Never blocks; order per channel is kept.
+
+        Args:
+            channel: where it was published.
+            publication: as clients get it.
+            source: how it came here, for the metric: "live" or "repair".
+        """
         topic = self._topics.get(channel)
         if topic is None:
             return
         topic.fresh.append(publication)
-        self._metrics.publications_out["live"] += 1
+        self._metrics.publications_out[source] += 1
         if not topic.queued:
             topic.queued = True
             self._ready.append(topic)

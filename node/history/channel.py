@@ -137,14 +137,14 @@ class Channel:
         else:
             self._publish(self.name, publication_of(live))
 
-    def _pass_on(self, live: Live) -> None:
+    def _pass_on(self, live: Live, source: str = "live") -> None:
         if live.tombstone:
             self.tail.restart(live.offset, stored=True)
             self.floor = live.offset
             return
         publication = publication_of(live)
         self.tail.append(publication, live.time_ms, len(live.message.data))
-        self._publish(self.name, publication)
+        self._publish(self.name, publication, source)
 
     # --- what the store says --------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Channel:
     def _follow(self, stretch: Stretch, page: Page, now_s: float) -> None:
         for message in stretch.messages:
             if message.offset > self.chain.seen:
-                self._pass_on(message)
+                self._pass_on(message, "repair")
         self._move(stretch, page, now_s)
 
     def _jump(self, stretch: Stretch, page: Page, now_s: float) -> None:
@@ -204,7 +204,7 @@ class Channel:
             elif message.offset > self.chain.seen:
                 shown.append(message)
         for message in shown:
-            self._publish(self.name, publication_of(message))
+            self._publish(self.name, publication_of(message), "repair")
         self.tail.restart(stretch.reach, stored=bool(page.messages))
         self.floor = max(self.floor, stretch.floor)
         self._move(stretch, page, now_s)

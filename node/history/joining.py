@@ -103,6 +103,7 @@ class Joining:
                 elif isinstance(missed, list):
                     self._metrics.recoveries["recovered", "store" if pages else "tail"] += 1
                     publications = tuple(entry.publication for entry in missed)
+                    self._metrics.publications_out["recovery"] += len(publications)
                     return Joined(StreamPosition(since.offset, chain.epoch), True, publications, channel.top)
                 else:
                     refusal = _UNPROVEN[missed] if isinstance(missed, Need) else missed

@@ -41,7 +41,7 @@ SERIES: tuple[Series, ...] = (
         "publications_out",
         "publications_out",
         ("source",),
-        "Publications this node handed to its subscribers, by where they came from (live, repair, recovery).",
+        "Publications handed to a channel's subscribers (live, repair), or to one who came back (recovery).",
     ),
     Series("deliveries", "deliveries", (), "Publications written to single clients."),
     Series("bytes_in", "client_received_bytes", (), "Bytes clients sent."),

@@ -14,9 +14,11 @@ from tests.fakes.cluster import history_options
 class RecordingHub:
     def __init__(self) -> None:
         self.published: list[int] = []
+        self.sources: list[str] = []
 
-    def publish(self, channel: str, publication: Publication) -> None:
+    def publish(self, channel: str, publication: Publication, source: str = "live") -> None:
         self.published.append(publication.offset)
+        self.sources.append(source)
 
 
 class Fixture:
@@ -102,6 +104,7 @@ def test_gap_is_asked_for_and_filled() -> None:
 
     assert fixture.repairs == [Step.GAP]
     assert fixture.hub.published == [7, 8, 9]
+    assert fixture.hub.sources == ["repair", "repair", "live"], "what the store brought, and what came live"
     assert fixture.channel.chain.waiting is None
     assert fixture.lost == 0
 
@@ -116,6 +119,7 @@ def test_hole_is_told_before_anything_is_delivered() -> None:
 
     assert fixture.lost == 1
     assert fixture.hub.published == [7, 8, 9]
+    assert fixture.hub.sources == ["repair"] * 3
     assert fixture.channel.tail.since(8) is None
     assert fixture.channel.tail.since(9) == []
     assert fixture.channel.floor == 6

@@ -26,6 +26,7 @@ async def test_recovery_from_memory(cluster: Cluster, clock: MockClock) -> None:
     assert [publication.offset for publication in joined.publications] == [4, 5]
     assert node.broker.reads == reads
     assert node.metrics.recoveries == {("recovered", "tail"): 1}
+    assert node.metrics.publications_out["recovery"] == 2
 
 
 async def test_nothing_missed_needs_no_read_on_a_fresh_channel(cluster: Cluster, clock: MockClock) -> None:
