@@ -1,18 +1,14 @@
-"""The NATS commands a client sends, and the header blocks they carry, as bytes. Pure; knows no connection.
+"""The NATS commands a client sends, as bytes. Pure; knows no connection.
 
-Source: the client protocol reference of docs.nats.io (2.11), ADR-4 of nats-architecture-and-design (headers).
+Source: the client protocol reference of docs.nats.io (2.11).
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
-
-# Printable ASCII without the colon (ADR-4, after RFC 822 section 3.1.2).
-_HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 
 def connect(options: Mapping[str, object]) -> bytes:
@@ -37,26 +33,10 @@ def pub(subject: str, payload: bytes, reply: str = "") -> bytes:
 
 
 def hpub(subject: str, headers: bytes, payload: bytes, reply: str = "") -> bytes:
-    """HPUB; like `pub`, with a header block made by `encode_headers`."""
+    """HPUB; like `pub`, with a header block: `NATS/1.0`, lines, an empty one."""
     target = _token(subject) + b" " + _token(reply) if reply else _token(subject)
     size = len(headers)
     return b"HPUB %b %d %d\r\n%b%b\r\n" % (target, size, size + len(payload), headers, payload)
-
-
-def encode_headers(fields: Iterable[tuple[str, str]]) -> bytes:
-    """A header block (ADR-4) for `hpub`.
-
-    Raises:
-        ValueError: a name is empty or has other than printable ASCII or a colon, a value has a line end.
-    """
-    lines = [b"NATS/1.0"]
-    for name, value in fields:
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"not a header name: {name!r}")
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"line end in the value of header {name}")
-        lines.append(f"{name}: {value}".encode())
-    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def _token(subject: str) -> bytes:

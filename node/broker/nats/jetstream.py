@@ -51,14 +51,12 @@ class JetStreamError(BrokerRejected):
     """The server's own error.
 
     Args:
-        code: like an HTTP status.
         err_code: which error exactly.
         description: the server's words.
     """
 
-    def __init__(self, code: int, err_code: int, description: str) -> None:
+    def __init__(self, err_code: int, description: str) -> None:
         super().__init__(f"JetStream answered {err_code}: {description}")
-        self.code = code
         self.err_code = err_code
 
 
@@ -79,15 +77,12 @@ class RePublish(Struct, frozen=True):
 class StreamConfig(Struct, frozen=True):
     """The settings of a stream this package knows; times are nanoseconds, as in the API."""
 
-    name: str = ""
     subjects: tuple[str, ...] = ()
     storage: str = "file"
     retention: str = "limits"
     discard: str = "old"
     num_replicas: int = 1
     max_msgs_per_subject: int = -1
-    max_msgs: int = -1
-    max_bytes: int = -1
     max_age: int = 0
     duplicate_window: int = 0
     allow_direct: bool = False
@@ -105,10 +100,8 @@ class StreamConfig(Struct, frozen=True):
 
 
 class StreamState(Struct, frozen=True):
-    """What a stream holds."""
+    """How far a stream goes."""
 
-    messages: int = 0
-    first_seq: int = 0
     last_seq: int = 0
 
 
@@ -118,7 +111,7 @@ class StreamInfo(Struct, frozen=True):
     Attributes:
         settings: the whole configuration, settings unknown to this package included.
         created: when, in the server's form of time.
-        state: what it holds.
+        state: how far it goes.
         ts: the leader's clock at the answer.
     """
 
@@ -214,7 +207,7 @@ def _raise(error: _ApiError) -> None:
     # 503 is JetStream's "not now": no leader, no quorum, overloaded.
     if error.code == 503 or error.err_code == DUPLICATE_IN_PROCESS:
         raise BrokerUnavailable(f"JetStream answered {error.err_code}: {error.description}")
-    raise JetStreamError(error.code, error.err_code, error.description)
+    raise JetStreamError(error.err_code, error.description)
 
 
 class JetStream:

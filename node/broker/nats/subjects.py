@@ -17,7 +17,6 @@ cannot hold, and `%` itself, are written `%XX`.
 import re
 import zlib
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from node.broker.namespaces import PLAIN, Namespaces
 
@@ -39,11 +38,6 @@ def escape(name: str) -> str:
     if not name:
         raise ValueError("an empty name has no subject")
     return _UNSAFE.sub(_percent, name)
-
-
-def unescape(token: str) -> str:
-    """The name a token stands for: undoes `escape`."""
-    return unquote(token, errors="strict")
 
 
 def _percent(match: re.Match[str]) -> str:

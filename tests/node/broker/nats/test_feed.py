@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from node.broker.interface import BrokerUnavailable, MessageTooLarge
-from node.broker.nats.commands import encode_headers
+from node.broker.nats.envelope import server_value
 from node.broker.nats.feed import Feed
 from node.broker.nats.protocol import Msg
 from tests.nats_server import NatsCluster, NatsServer
@@ -67,7 +67,7 @@ async def test_headers_reply_and_empty_payload_travel(server: NatsServer) -> Non
         feed, box = watched.feed, Box()
         feed.subscribe("rich", box)
         await feed.wait_connected(5)
-        feed.publish("rich", b"", encode_headers([("Tag", "é"), ("Tag", "2")]), reply="back")
+        feed.publish("rich", b"", "NATS/1.0\r\nTag: é\r\nTag: 2\r\n\r\n".encode(), reply="back")
         await box.holds(b"")
         (message,) = box.messages
         assert message.headers == "NATS/1.0\r\nTag: é\r\nTag: 2\r\n\r\n".encode()
@@ -98,7 +98,7 @@ async def test_requests_get_their_answers(server: NatsServer) -> None:
         feed = watched.feed
 
         def answer(message: Msg) -> None:
-            for number in range(int(message.header(b"Count") or 1)):
+            for number in range(int(server_value(message.headers, b"Count") or 1)):
                 feed.publish(message.reply.decode(), message.payload + b"%d" % number)
 
         feed.subscribe("ask", answer)
@@ -112,7 +112,7 @@ async def test_requests_get_their_answers(server: NatsServer) -> None:
             for number in range(50):
                 nursery.start_soon(ask, number)
         assert answers == {number: b"%d/0" % number for number in range(50)}
-        headers = encode_headers([("Count", "4")])
+        headers = b"NATS/1.0\r\nCount: 4\r\n\r\n"
         found = await feed.request_many(
             "ask", b"", headers, is_last=lambda m: m.payload == b"2", deadline_s=5
         )
@@ -268,7 +268,7 @@ async def test_nats_py_is_understood(server: NatsServer) -> None:
         feed, box = watched.feed, Box()
 
         def echo(message: Msg) -> None:
-            feed.publish(message.reply.decode(), message.payload * 2, encode_headers([("A", "1")]))
+            feed.publish(message.reply.decode(), message.payload * 2, b"NATS/1.0\r\nA: 1\r\n\r\n")
 
         feed.subscribe("to.us", box)
         feed.subscribe("echo", echo)
@@ -276,7 +276,7 @@ async def test_nats_py_is_understood(server: NatsServer) -> None:
         await feed.flush(5)
         answered = await trio.to_thread.run_sync(asyncio.run, other_side())
         await box.holds(b"hello")
-        assert box.messages[0].header(b"From") == b"nats-py"
+        assert server_value(box.messages[0].headers, b"From") == b"nats-py"
         assert answered == (b"pingping", {"A": "1"})
 
 

@@ -170,16 +170,6 @@ def test_a_long_payload_in_many_portions_arrives_whole() -> None:
     assert found == [Msg(b"a", b"", b"", payload, b"1"), Control.PING]
 
 
-def test_one_header_is_found_without_parsing() -> None:
-    """A header is found by its exact name, the first of several, and a name within a value is not one."""
-    message = Msg(b"s", b"", b"NATS/1.0\r\nA: B: 1\r\nLast-B:0\r\nB:  2 \r\nB: 3\r\nC:\r\n\r\n", b"")
-    assert message.header(b"B") == b"2"
-    assert message.header(b"A") == b"B: 1"
-    assert message.header(b"C") == b""
-    assert message.header(b"b") is None
-    assert Msg(b"s", b"", b"", b"B: 1").header(b"B") is None
-
-
 @pytest.mark.parametrize(
     ("headers", "status", "text"),
     [
@@ -207,6 +197,5 @@ def test_info_skips_what_we_do_not_know() -> None:
 def test_a_garbage_header_block_raises_nothing(block: bytes) -> None:
     """Whatever a publisher put into its headers, looking into them is safe."""
     message = Msg(b"s", b"", block, b"")
-    message.header(b"A")
     assert 0 <= message.status <= 999
     assert isinstance(message.status_text, str)
