@@ -79,9 +79,7 @@ def test_strangers_cannot_speak_for_the_server() -> None:
         b"Broadcast-Info",
         b'Broadcast-Tags: {"a":1}',
         b"Broadcast-Tags: []",
-        b"Broadcast-Info: " + b"[" * 100_000,
         b'Broadcast-Info: {"future":' + b"[" * 100_000,
-        b"Broadcast-Tags: " + b"[" * 100_000,
     ],
 )
 def test_a_spoiled_header_costs_one_attribute(header: bytes) -> None:
