@@ -7,7 +7,7 @@ from node.outbox import Outbox, OutboxOwner, Writers
 
 
 class HeldOutbox(Outbox):
-    """See the module and Outbox; what is held counts towards the client's limit.
+    """See the module and Outbox; publications that are held count towards the client's limit.
 
     A client's publications reach it as soon as it is subscribed to its first channel, and a refusal of the
     next one is still an HTTP status: so the response's head is decided last and goes out first.
@@ -25,6 +25,11 @@ class HeldOutbox(Outbox):
         # As if a writer had the way to the client; none does.
         self._waiting = deque()
         self._limit = writers.bytes_max
+
+    def answer(self, data: bytes) -> None:
+        """Write what the client asked for, such as a recovery: how much that is says nothing of its speed."""
+        self._limit += len(data)
+        self.write(data)
 
     def release(self, head: bytes) -> None:
         """Send the head and what was held, and hold nothing from now on.

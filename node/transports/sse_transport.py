@@ -96,7 +96,7 @@ class SseTransport(ABC):
             self.session.payload_unencodable(reply.push.channel if reply.push else "")
             return
         self.session.parts.metrics.bytes_out += len(events)
-        self.outbox.write(events)
+        self._held.answer(events)
 
     def close(self, reason: DisconnectReason) -> None:
         """See Transport: a disconnect event, and how long to stay away."""

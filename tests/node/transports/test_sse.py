@@ -79,6 +79,20 @@ async def test_a_stream_goes_on_where_the_last_one_ended() -> None:
         assert (await after_two.event()).json["data"] == 4
 
 
+async def test_a_recovery_may_be_longer_than_what_may_wait() -> None:
+    """A client that missed much is not slow: taken for that, it would come back for the same for ever."""
+    async with served(ClientOptions(insecure=True, queue_max_size=1000)) as node:
+        first = await subscribed(node, "/sse?channel=past:a")
+        await node.publish("past:a", b"0")
+        await first.event()
+        await first.stream.aclose()
+        for _ in range(10):
+            await node.publish("past:a", b'"%b"' % (b"x" * 300))
+        second = await EventSource.open(node, "/sse?channel=past:a", f"Last-Event-ID: {first.parser.last_id}")
+        events = [await second.event() for _ in range(12)]
+        assert [event.type for event in events] == ["connected", "subscribed", *["message"] * 10]
+
+
 async def test_ids_of_several_channels_hold_all_positions() -> None:
     """Whichever event was the last one, its id recovers all channels."""
     async with served() as node:
