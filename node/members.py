@@ -32,8 +32,6 @@ class NodeInfo(msgspec.Struct, frozen=True):
     num_channels: int = 0
     num_subs: int = 0
     uptime: int = 0
-    # Where people reach its HTTP port, as far as it knows.
-    address: str = ""
     leaving: bool = False
 
 

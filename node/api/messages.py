@@ -1,4 +1,4 @@
-"""The server API's requests and results, one struct each, the same for JSON and, later, gRPC.
+"""The server API's requests and results, one struct each, whatever carries them.
 
 Names and meanings are the server API reference's, section 3. Zero values are left out of JSON; what must
 appear although it is zero has a default factory of its own, which msgspec always writes. A payload is
@@ -7,7 +7,7 @@ appear although it is zero has a default factory of its own, which msgspec alway
 
 from msgspec import Raw, Struct, field
 
-from node.protocol.messages import NO_DATA, HistoryResult, StreamPosition, Uint32, Uint64
+from node.protocol.messages import NO_DATA, StreamPosition, Uint32, Uint64
 from node.protocol.reasons import ReplyError
 
 # The client protocol has another text for 104, and no conflicts.
@@ -129,9 +129,3 @@ class LegacyRequest(ApiMessage, frozen=True):
 
     method: str = ""
     params: Raw = NO_DATA
-
-
-Request = (
-    PublishRequest | BroadcastRequest | ChannelRequest | HistoryRequest | NoFields | RpcRequest | BatchRequest
-)
-Result = PublishResult | BroadcastResult | HistoryResult | InfoResult | NoFields

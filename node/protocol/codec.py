@@ -4,7 +4,6 @@ Two exist: `json_codec.JSON_CODEC` and `protobuf_codec.PROTOBUF_CODEC`. Both are
 all clients. Frames are whole: splitting a stream into frames is the transport's business.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from node.protocol.messages import Command, Push, Reply
@@ -47,6 +46,3 @@ class Codec(Protocol):
         Raises:
             UnencodablePayload: a payload is not valid JSON and this encoding is JSON.
         """
-
-    def join(self, messages: Sequence[bytes]) -> bytes:
-        """Several encoded messages as one frame, in order."""

@@ -5,7 +5,6 @@ ways (`json_text`): one that is not a single JSON value in valid UTF-8 could end
 break the receiver's frame.
 """
 
-from collections.abc import Sequence
 from typing import TypeVar
 
 from msgspec import DecodeError, Raw, Struct
@@ -57,10 +56,6 @@ class JsonCodec:
     def encode_push(self, push: Push) -> bytes:
         """See Codec."""
         return encode(_embeddable_push(push))
-
-    def join(self, messages: Sequence[bytes]) -> bytes:
-        """See Codec."""
-        return b"\n".join(messages)
 
 
 JSON_CODEC = JsonCodec()

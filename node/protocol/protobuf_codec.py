@@ -5,7 +5,7 @@ struct, made on import from its field types, serves both ways. What the contract
 not is ignored when it comes in. Payloads are opaque bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -60,10 +60,6 @@ class ProtobufCodec:
         message = client_pb2.Push()
         _fill(message, push)
         return _length_prefixed(message)
-
-    def join(self, messages: Sequence[bytes]) -> bytes:
-        """See Codec."""
-        return b"".join(messages)
 
 
 PROTOBUF_CODEC = ProtobufCodec()

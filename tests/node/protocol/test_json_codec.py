@@ -237,11 +237,6 @@ def test_an_empty_payload_is_left_out() -> None:
     )
 
 
-def test_messages_are_joined_by_newlines() -> None:
-    """A frame of several messages is one line each."""
-    assert JSON_CODEC.join([b"{}", b'{"id":1}']) == b'{}\n{"id":1}'
-
-
 @given(strategies.connect_requests)
 def test_a_connect_request_comes_out_as_it_went_in(request: ConnectRequest) -> None:
     """What a unidirectional client asks for survives decoding."""

@@ -65,7 +65,7 @@ def test_commands_of_the_sdk_come_out_as_they_went_in(commands: list[Command]) -
 @given(st.lists(strategies.replies, min_size=1, max_size=3))
 def test_the_sdk_reads_replies_as_they_went_in(replies: list[Reply]) -> None:
     """The Python SDK's codec reads every reply of a frame as its own classes would have written it."""
-    frame = PROTOBUF_CODEC.join([PROTOBUF_CODEC.encode_reply(reply) for reply in replies])
+    frame = b"".join([PROTOBUF_CODEC.encode_reply(reply) for reply in replies])
     expected = [_sdk_dict(_sdk_message(sdk.Reply, reply)) for reply in replies]
     assert _ProtobufCodec.decode_replies(frame) == expected
 
