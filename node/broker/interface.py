@@ -123,9 +123,18 @@ class HistoryOptions:
     ttl_s: float
     meta_ttl_s: float
 
+    @property
+    def stored(self) -> int:
+        """Messages the store keeps per channel.
+
+        The newest one is what an up-to-date client has: with one more than `size`, a client that missed
+        exactly `size` publications can still prove that it has them all.
+        """
+        return self.size + 1
+
 
 class Listener(Protocol):
-    """Who is told what happens to the whole feed. Both are called from the feed: they return at once."""
+    """Who is told what happens to the whole feed. Called from the feed: every method returns at once."""
 
     def feed_broken(self) -> None:
         """The feed is cut: live messages may be missing from now on."""

@@ -17,8 +17,6 @@ from node.broker.interface import Head, HistoryOptions, Interest, Listener, Live
 from node.broker.namespaces import Namespaces
 from node.protocol.messages import StreamPosition
 
-# As many as one with JetStream keeps: with one more than `size`, who missed exactly `size` can prove it.
-_KEPT_BESIDE_HISTORY = 1
 _EPOCH_BITS = 64
 
 
@@ -101,7 +99,7 @@ class _Namespace:
         channel = self.channel(name, now)
         live = Live(message, self.last, channel.head, now_ms, tombstone)
         channel.messages.append(_Stored(live, now))
-        size = 1 if tombstone else self.history.size + _KEPT_BESIDE_HISTORY
+        size = 1 if tombstone else self.history.stored
         while len(channel.messages) > size:
             channel.drop_oldest()
         self.channels.pop(name, None)
@@ -192,14 +190,13 @@ class MemoryBroker:
         store: shared with other nodes of this process, if there are any.
 
     Attributes:
-        publishes, plain_publishes: accepted messages with and without history.
         duplicates: publishes answered with the position of an earlier one.
         reads: calls of `heads` and `read`.
     """
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.publishes = self.plain_publishes = self.duplicates = self.reads = self.removals = 0
+        self.duplicates = self.reads = 0
 
     @property
     def connected(self) -> bool:
@@ -248,11 +245,9 @@ class MemoryBroker:
         """Publish; see `Broker.publish`. Without history a message id has no effect."""
         await trio.lowlevel.checkpoint()
         if history is None:
-            self.plain_publishes += 1
             self._store.deliver(channel, Live(message))
             return None
         live, position = self._store.store(channel, message, message_id)
-        self.publishes += 1
         if live is None:
             self.duplicates += 1
         else:
@@ -297,7 +292,6 @@ class MemoryBroker:
         """Remove what is stored and leave a tombstone; see `Broker.remove_history`."""
         await trio.lowlevel.checkpoint()
         live, position = self._store.store(channel, Message(b""), tombstone=True)
-        self.removals += 1
         if live is not None:
             self._store.deliver(channel, live)
         return position

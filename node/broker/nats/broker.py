@@ -92,10 +92,8 @@ class NatsBroker:
         feed: the connection, with counters of its own.
         keeper: the streams, with counters of its own (`created`, `checks`, `epoch_changes`).
         decoder: counts `undecodable` headers.
-        publishes, plain_publishes: accepted messages with and without history.
         retries: tries of a publish after the first.
         duplicates: publishes answered with the position of an earlier one.
-        removals: calls of `remove_history` that were done.
     """
 
     def __init__(
@@ -127,7 +125,7 @@ class NatsBroker:
         self._origin = secrets.token_hex(8)
         self._messages = 0
         self._doubted = trio.Event()
-        self.publishes = self.plain_publishes = self.retries = self.duplicates = self.removals = 0
+        self.retries = self.duplicates = 0
 
     @property
     def connected(self) -> bool:
@@ -186,13 +184,11 @@ class NatsBroker:
         """Publish; see `Broker.publish`. Without history a message id has no effect."""
         if history is None:
             self.feed.publish(self._subjects.live(channel), message.data, encode_headers(message))
-            self.plain_publishes += 1
             return None
         stream = self._stream_of(channel)
         nats_message_id = key_message_id(channel, message_id) if message_id else self._random_message_id()
         headers = encode_headers(message, nats_message_id)
         ack = await self._store(stream, self._subjects.store(channel), message.data, headers)
-        self.publishes += 1
         self.duplicates += ack.duplicate
         return StreamPosition(ack.seq, stream.epoch)
 
@@ -263,7 +259,6 @@ class NatsBroker:
                 break
             except BrokerUnavailable as error:
                 await patience.pause(str(error))
-        self.removals += 1
         return StreamPosition(ack.seq, stream.epoch)
 
     def tell(self, topic: str, data: bytes) -> None:

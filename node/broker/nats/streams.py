@@ -19,9 +19,6 @@ from node.broker.nats.subjects import Partition, Subjects
 from node.config.options import NatsOptions
 
 _NANOSECONDS = 1_000_000_000
-# The newest message of a channel is the one a client has already: with one more than `history_size`, a
-# client that missed exactly `history_size` publications can still prove it has them all.
-_KEPT_BESIDE_HISTORY = 1
 NEW_EPOCH = "clients cannot recover over this change: a new epoch starts and they subscribe afresh"
 IMPOSSIBLE = "JetStream cannot change this: use another prefix, or remove the stream with all it holds"
 
@@ -38,7 +35,7 @@ def wanted(
         "num_replicas": options.stream_replicas,
         "retention": "limits",
         "discard": "old",
-        "max_msgs_per_subject": history.size + _KEPT_BESIDE_HISTORY,
+        "max_msgs_per_subject": history.stored,
         "max_age": max_age,
         # JetStream refuses a window longer than messages are kept.
         "duplicate_window": min(round(options.duplicate_window * _NANOSECONDS), max_age),
