@@ -190,8 +190,7 @@ async def history(session: Session, command_id: int, request: HistoryRequest) ->
         raise RemoteProtocolError("history without a channel")
     parts = session.parts
     resolved = parts.rules.resolve(request.channel)
-    if not resolved.options.keeps_history:
-        raise CommandError(reasons.NOT_AVAILABLE, "the namespace keeps no history")
+    resolved.require_history()
     subscribed = request.channel in session.subscriptions
     permissions.check_history(session.user, resolved, parts.config, subscribed=subscribed)
     limit_max = parts.config.client.history_max_publication_limit

@@ -13,7 +13,7 @@ from node.config.channel_relations import history_meta_ttl_s
 from node.config.options import ChannelOptions, ChannelsOptions
 from node.protocol.channels import namespace_of
 from node.protocol.errors import CommandError
-from node.protocol.reasons import BAD_REQUEST, UNKNOWN_CHANNEL
+from node.protocol.reasons import BAD_REQUEST, NOT_AVAILABLE, UNKNOWN_CHANNEL
 
 # A name of 255 bytes, its struct and the cache's link take about 600 bytes.
 _REMEMBERED = 16_384
@@ -37,6 +37,11 @@ class ResolvedChannel(Struct, frozen=True):
     history_meta_ttl_s: float
     private: bool
     users: frozenset[str] | None
+
+    def require_history(self) -> None:
+        """Raise CommandError, NOT_AVAILABLE, if the channel keeps no history."""
+        if not self.options.keeps_history:
+            raise CommandError(NOT_AVAILABLE, "the namespace keeps no history")
 
 
 class _Namespace(Struct, frozen=True):

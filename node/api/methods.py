@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import structlog
 import trio
 
-from node.access.channels import ChannelRules, ResolvedChannel
+from node.access.channels import ChannelRules
 from node.api.messages import (
     NOT_FOUND,
     BroadcastRequest,
@@ -108,14 +108,14 @@ class Api:
 
     async def history(self, request: HistoryRequest) -> HistoryResult:
         """Read a channel's history; the limits for clients do not apply."""
-        self._with_history(request.channel)
+        self._rules.resolve(request.channel).require_history()
         return await self._history.history(
             request.channel, limit=max(request.limit, -1), since=request.since, reverse=request.reverse
         )
 
     async def history_remove(self, request: ChannelRequest) -> NoFields:
         """Remove a channel's history; its position goes on from where it is."""
-        self._with_history(request.channel)
+        self._rules.resolve(request.channel).require_history()
         await self._broker.remove_history(request.channel)
         return NoFields()
 
@@ -197,12 +197,6 @@ class Api:
             idempotency_key=request.idempotency_key,
         )
         return PublishResult() if position is None else PublishResult(position.offset, position.epoch)
-
-    def _with_history(self, channel: str) -> ResolvedChannel:
-        resolved = self._rules.resolve(channel)
-        if not resolved.options.keeps_history:
-            raise CommandError(NOT_AVAILABLE, "the namespace keeps no history")
-        return resolved
 
 
 async def run_each(items: Sequence[_Item], run: Callable[[int, _Item], Awaitable[None]]) -> None:

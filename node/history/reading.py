@@ -10,7 +10,7 @@ from node.history.channel import publication_of
 from node.history.recovery import visible
 from node.protocol.errors import CommandError
 from node.protocol.messages import HistoryResult, StreamPosition
-from node.protocol.reasons import BAD_REQUEST, NOT_AVAILABLE, UNRECOVERABLE_POSITION
+from node.protocol.reasons import BAD_REQUEST, UNRECOVERABLE_POSITION
 
 
 async def read_history(
@@ -29,7 +29,7 @@ async def read_history(
     Args:
         broker: what is read from.
         channel: its name.
-        options: of its namespace.
+        options: of its namespace, which keeps history.
         limit: publications at most; 0 asks for the position only, -1 for all.
         since: exclusive; with `reverse` what is older than it. An empty epoch stands for any.
         reverse: newest first.
@@ -37,12 +37,10 @@ async def read_history(
         now_ms: the time, milliseconds since 1970.
 
     Raises:
-        CommandError: NOT_AVAILABLE, the channel keeps no history; BAD_REQUEST, `reverse` from offset 0;
-            UNRECOVERABLE_POSITION, `since` is of another epoch.
+        CommandError: BAD_REQUEST, `reverse` from offset 0; UNRECOVERABLE_POSITION, `since` is of another
+            epoch.
         BrokerError: the store did not answer, or answered no.
     """
-    if not options.keeps_history:
-        raise CommandError(NOT_AVAILABLE, "the channel keeps no history")
     if reverse and since is not None and since.offset == 0:
         raise CommandError(BAD_REQUEST, "there is nothing before offset 0")
     size = options.history_size

@@ -40,6 +40,14 @@ def test_a_name_belongs_to_the_namespace_before_the_first_boundary(channel: str,
     assert (resolved.name, resolved.namespace, resolved.private) == (channel, namespace, channel[0] == "$")
 
 
+def test_history_is_had_where_it_is_kept() -> None:
+    """Asking for the history of other channels is error 108."""
+    RULES.resolve("sport").require_history()
+    with pytest.raises(CommandError) as caught:
+        RULES.resolve("news:sport").require_history()
+    assert caught.value.error.code == 108
+
+
 @pytest.mark.parametrize(
     ("channel", "code"),
     [

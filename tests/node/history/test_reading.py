@@ -8,7 +8,7 @@ from node.config.options import ChannelOptions
 from node.history.reading import read_history
 from node.protocol.errors import CommandError
 from node.protocol.messages import HistoryResult, StreamPosition
-from node.protocol.reasons import BAD_REQUEST, NOT_AVAILABLE, UNRECOVERABLE_POSITION, ReplyError
+from node.protocol.reasons import BAD_REQUEST, UNRECOVERABLE_POSITION, ReplyError
 from tests.fakes.broker import FakeBroker
 from tests.fakes.cluster import history_options
 from tests.fakes.store import Store
@@ -99,7 +99,6 @@ async def test_expired_and_removed_are_not_shown() -> None:
         ({"since": StreamPosition(2, "other")}, UNRECOVERABLE_POSITION),
         ({"since": StreamPosition(2, "other"), "limit": 0}, UNRECOVERABLE_POSITION),
         ({"since": StreamPosition(0, ""), "reverse": True}, BAD_REQUEST),
-        ({"options": ChannelOptions()}, NOT_AVAILABLE),
     ],
 )
 async def test_refusals(arguments: dict, error: ReplyError) -> None:
