@@ -1,6 +1,6 @@
 """The server API on the door's fast path: `POST /api/METHOD`, bodies with a length.
 
-The same answers as the ASGI form in `transports`, without the price of a general server. Who calls is
+The same answers as through `asgi_app`, without the price of a general server. Who calls is
 checked before anything is read; a body that is not wanted is only read past if it is there already.
 """
 
@@ -14,8 +14,9 @@ from node.api.envelope import Answer, JsonApi
 from node.config.options import HttpApiOptions
 from node.door.connection import Connection, connection_header
 from node.door.head import Head
-from node.door.response import CONTINUE, response
+from node.door.response import response
 from node.telemetry.metrics import Metrics
+from node.transports.request import CONTINUE
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +120,6 @@ class HttpApi:
         received = connection.received
         length = head.content_length or 0
         if len(received) < length:
-            # RFC 9110, 10.1.1: the client waits for this before it sends the body.
             if head.header("expect").lower() == "100-continue" and not received:
                 await connection.send(CONTINUE)
             with trio.move_on_after(self._options.body_deadline_s):

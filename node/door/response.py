@@ -6,8 +6,6 @@ from time import time
 from wsgiref.handlers import format_date_time
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
-JSON = "application/json"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def response(

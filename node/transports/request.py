@@ -7,6 +7,9 @@ The door hands requests to transports, so these do not import it; here are the s
 import socket
 from typing import Protocol
 
+# RFC 9110, section 10.1.1: what a client may wait for before it sends a body.
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 class Head(Protocol):
     """A request's line and headers, checked; see door.head."""

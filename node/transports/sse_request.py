@@ -10,9 +10,8 @@ from node.protocol.messages import ConnectRequest, StreamPosition
 from node.protocol.reasons import UNKNOWN_CHANNEL
 from node.session import Parts
 from node.transports.refusal import Refusal
-from node.transports.request import Connection, Head
+from node.transports.request import CONTINUE, Connection, Head
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PREFLIGHT_S = 300
 # As long as an epoch may be, to see whether positions fit into an event id before they are known.
 _LONGEST_EPOCH = "e" * 32
@@ -107,9 +106,8 @@ async def _body(connection: Connection, head: Head, config: Config) -> bytes:
     bytes_max = config.uni_sse.max_request_body_size
     if length > bytes_max:
         raise Refusal(413, "body", f"the body is longer than {bytes_max} bytes")
-    # RFC 9110, section 10.1.1: the client waits for this before it sends the body.
     if head.header("expect").lower() == "100-continue":
-        await connection.send(_CONTINUE)
+        await connection.send(CONTINUE)
     body = bytearray()
     with trio.move_on_after(config.http_api.body_deadline_s):
         while len(body) < length and (data := await connection.receive()):

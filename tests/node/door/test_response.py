@@ -4,7 +4,7 @@ from email.utils import parsedate_to_datetime
 
 import h11
 
-from node.door.response import JSON, response
+from node.door.response import response
 
 
 def read(raw: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
@@ -23,7 +23,9 @@ def read(raw: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
 
 def test_a_response_says_what_it_was_given() -> None:
     """Status, type, length, further fields and body, with the date."""
-    head, body = read(response(405, b"no\n", content_type=JSON, fields="Allow: POST\r\n", connection="close"))
+    head, body = read(
+        response(405, b"no\n", content_type="application/json", fields="Allow: POST\r\n", connection="close")
+    )
     headers = {name.decode(): value.decode() for name, value in head.headers}
     assert parsedate_to_datetime(headers.pop("date")).tzinfo is not None
     assert (head.status_code, body) == (405, b"no\n")
