@@ -28,6 +28,9 @@ from node.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 
+# Each holds a whole channel's history in memory until its answer is written.
+_HISTORY_READS_AT_ONCE = 32
+
 
 class Channels:
     """See the module. It is the broker's Listener.
@@ -72,6 +75,7 @@ class Channels:
         self._breaks = 0
         self._broken = False
         self._losses = Losses(config.resubscribe_rate)
+        self._history_reads = trio.CapacityLimiter(_HISTORY_READS_AT_ONCE)
         self._repairs = Repairs(broker, metrics, self._lose, self._restart)
         self._joining = Joining(
             broker,
@@ -160,17 +164,18 @@ class Channels:
         self, channel: str, *, limit: int, since: StreamPosition | None, reverse: bool
     ) -> HistoryResult:
         """A channel's history as API and clients may see it; see `reading.read_history`."""
-        open_channel = self._channels.get(channel)
-        return await read_history(
-            self._broker,
-            channel,
-            self._options_of(channel),
-            limit=limit,
-            since=since,
-            reverse=reverse,
-            known=open_channel.top if open_channel is not None else StreamPosition(),
-            now_ms=self._clock() * 1000,
-        )
+        async with self._history_reads:
+            open_channel = self._channels.get(channel)
+            return await read_history(
+                self._broker,
+                channel,
+                self._options_of(channel),
+                limit=limit,
+                since=since,
+                reverse=reverse,
+                known=open_channel.top if open_channel is not None else StreamPosition(),
+                now_ms=self._clock() * 1000,
+            )
 
     # --- opening and closing --------------------------------------------------------------------
 
