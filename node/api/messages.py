@@ -25,10 +25,9 @@ class Error(ApiMessage, frozen=True):
     message: str
 
 
-class PublishRequest(ApiMessage, frozen=True):
-    """Publish to one channel; `b64data` wins over `data`."""
+class PublicationRequest(ApiMessage, frozen=True):
+    """What is to be published, wherever; `b64data` wins over `data`."""
 
-    channel: str = ""
     data: Raw = NO_DATA
     b64data: str = ""
     skip_history: bool = False
@@ -37,6 +36,12 @@ class PublishRequest(ApiMessage, frozen=True):
     delta: bool = False
     version: Uint64 = 0
     version_epoch: str = ""
+
+
+class PublishRequest(PublicationRequest, frozen=True):
+    """Publish to one channel."""
+
+    channel: str = ""
 
 
 class PublishResult(ApiMessage, frozen=True):
@@ -53,18 +58,10 @@ class PublishResponse(ApiMessage, frozen=True):
     result: PublishResult | None = None
 
 
-class BroadcastRequest(ApiMessage, frozen=True):
+class BroadcastRequest(PublicationRequest, frozen=True):
     """Publish the same to several channels."""
 
     channels: tuple[str, ...] = ()
-    data: Raw = NO_DATA
-    b64data: str = ""
-    skip_history: bool = False
-    tags: dict[str, str] | None = None
-    idempotency_key: str = ""
-    delta: bool = False
-    version: Uint64 = 0
-    version_epoch: str = ""
 
 
 class BroadcastResult(ApiMessage, frozen=True):

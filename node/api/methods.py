@@ -23,6 +23,7 @@ from node.api.messages import (
     InfoResult,
     NodeResult,
     NoFields,
+    PublicationRequest,
     PublishRequest,
     PublishResponse,
     PublishResult,
@@ -182,9 +183,7 @@ class Api:
         self._metrics.malformed["api"] += 1
         log.info("api call undecodable", method=method, reason=reason, rate_limited=True)
 
-    async def _publish(
-        self, channel: str, request: PublishRequest | BroadcastRequest, data: bytes
-    ) -> PublishResult:
+    async def _publish(self, channel: str, request: PublicationRequest, data: bytes) -> PublishResult:
         if request.version or request.version_epoch:
             # Storing it regardless would let an older version overwrite a newer one.
             raise CommandError(NOT_AVAILABLE, "publications by version are not offered")
@@ -216,7 +215,7 @@ def _log_refused(method: str, code: int, reason: str) -> None:
     log.info("api call refused", method=method, code=code, reason=reason, rate_limited=code)
 
 
-def _data(request: PublishRequest | BroadcastRequest) -> bytes:
+def _data(request: PublicationRequest) -> bytes:
     if not request.b64data:
         data = bytes(request.data)
         return b"" if data == b"null" else data

@@ -35,28 +35,30 @@ def parts() -> ApiParts:
 
 async def test_publish_answers_with_the_position(parts: ApiParts) -> None:
     """Offset and epoch where the channel keeps history, nothing where it does not."""
-    assert await parts.api.publish(PublishRequest("news", DATA)) == PublishResult(1, EPOCH)
-    assert await parts.api.publish(PublishRequest("plain:a", DATA, delta=True)) == PublishResult()
+    assert await parts.api.publish(PublishRequest(channel="news", data=DATA)) == PublishResult(1, EPOCH)
+    assert (
+        await parts.api.publish(PublishRequest(channel="plain:a", data=DATA, delta=True)) == PublishResult()
+    )
 
 
 async def test_base64_wins_over_data(parts: ApiParts) -> None:
     """`b64data` carries what JSON cannot."""
     encoded = b64encode(b"\xff\x00").decode()
-    await parts.api.publish(PublishRequest("binary:a", DATA, b64data=encoded))
+    await parts.api.publish(PublishRequest(channel="binary:a", data=DATA, b64data=encoded))
     assert parts.fake.published[0][1].data == b"\xff\x00"
 
 
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (PublishRequest("news", DATA, b64data="?"), 107),
-        (PublishRequest("news", DATA, b64data="é"), 107),
-        (PublishRequest("news"), 107),
-        (PublishRequest("news", Raw(b"null")), 107),
-        (PublishRequest("", DATA), 107),
-        (PublishRequest("undefined:a", DATA), 102),
-        (PublishRequest("news", DATA, version=1), 108),
-        (PublishRequest("news", DATA, version_epoch="e"), 108),
+        (PublishRequest(channel="news", data=DATA, b64data="?"), 107),
+        (PublishRequest(channel="news", data=DATA, b64data="é"), 107),
+        (PublishRequest(channel="news"), 107),
+        (PublishRequest(channel="news", data=Raw(b"null")), 107),
+        (PublishRequest(channel="", data=DATA), 107),
+        (PublishRequest(channel="undefined:a", data=DATA), 102),
+        (PublishRequest(channel="news", data=DATA, version=1), 108),
+        (PublishRequest(channel="news", data=DATA, version_epoch="e"), 108),
     ],
 )
 async def test_bad_publications_are_refused(parts: ApiParts, request_: PublishRequest, code: int) -> None:
@@ -75,7 +77,7 @@ async def test_broadcast_publishes_at_once_and_answers_in_order(parts: ApiParts)
         results = []
 
         async def broadcast() -> None:
-            results.append(await parts.api.broadcast(BroadcastRequest(channels, DATA)))
+            results.append(await parts.api.broadcast(BroadcastRequest(channels=channels, data=DATA)))
 
         nursery.start_soon(broadcast)
         await trio.testing.wait_all_tasks_blocked()
@@ -90,20 +92,20 @@ async def test_broadcast_publishes_at_once_and_answers_in_order(parts: ApiParts)
 async def test_a_broken_broker_is_each_channels_own_error(parts: ApiParts) -> None:
     """A broadcast that could not be published says so per channel."""
     parts.fake.failure = BrokerUnavailable("gone")
-    result = await parts.api.broadcast(BroadcastRequest(("a", "b"), DATA))
+    result = await parts.api.broadcast(BroadcastRequest(channels=("a", "b"), data=DATA))
     assert [response.error for response in result.responses] == [Error(100, "internal server error")] * 2
 
 
 async def test_broadcast_needs_channels(parts: ApiParts) -> None:
     """An empty list is a bad request."""
     with pytest.raises(CommandError):
-        await parts.api.broadcast(BroadcastRequest((), DATA))
+        await parts.api.broadcast(BroadcastRequest(channels=(), data=DATA))
 
 
 async def test_history_is_read_and_removed(parts: ApiParts) -> None:
     """A limit of 0 asks for the position, a negative one for all, `since` is exclusive."""
     for _ in range(3):
-        await parts.api.publish(PublishRequest("news", DATA))
+        await parts.api.publish(PublishRequest(channel="news", data=DATA))
     since = StreamPosition(1, EPOCH)
     position = await parts.api.history(HistoryRequest("news"))
     all_of_it = await parts.api.history(HistoryRequest("news", limit=-7))
