@@ -108,7 +108,7 @@ async def _connect_unidirectional(session: Session, request: ConnectRequest, res
         try:
             subs[channel] = await _join(session, channel, wanted, held)
         except CommandError as error:
-            session.parts.metrics.command_errors[error.error.code] += 1
+            session.note_refused(error.error, error.detail)
     if not session.closed:
         session.transport.send(Reply(push=Push(connect=replace(result, subs=subs))))
         held.release()

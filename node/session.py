@@ -167,14 +167,7 @@ class Session:
             error: what the client is told.
             detail: what was wrong, for the log.
         """
-        self.parts.metrics.command_errors[error.code] += 1
-        log.info(
-            "command refused",
-            client=self.client,
-            code=error.code,
-            reason=detail or error.message,
-            rate_limited=error.code,
-        )
+        self.note_refused(error, detail)
         if self.closed:
             return
         if self.transport.unidirectional:
@@ -186,6 +179,17 @@ class Session:
             # The client is expected to close; it is closed for it if it does not.
             self._state.refused()
             self.parts.timers.arm(self, trio.current_time() + self.parts.config.client.close_deadline_s)
+
+    def note_refused(self, error: ReplyError, detail: str) -> None:
+        """Count and log an error; see `refuse`."""
+        self.parts.metrics.command_errors[error.code] += 1
+        log.info(
+            "command refused",
+            client=self.client,
+            code=error.code,
+            reason=detail or error.message,
+            rate_limited=error.code,
+        )
 
     def accept(self, user: str, conn_info: bytes, expire_in_s: float) -> None:
         """The connect command was good: the session lives.

@@ -228,6 +228,16 @@ async def test_a_lost_subscription_is_told_and_can_be_made_again(node: MemoryNod
     assert (reply.push.channel, reply.push.unsubscribe.code) == ("news", 2500)
 
 
+async def test_a_channel_a_unidirectional_client_does_not_get_is_logged(node: MemoryNode) -> None:
+    """The connect push only leaves it out: the operator sees the code and the reason."""
+    session, _ = node.session(unidirectional=True)
+    with structlog.testing.capture_logs() as logs:
+        await handle(session, command({"id": 1, "connect": {"subs": {"closed:a": {}}}}))
+    assert [(line["event"], line["code"]) for line in logs] == [("command refused", 103)]
+    assert logs[0]["reason"]
+    assert node.metrics.command_errors == {103: 1}
+
+
 async def test_what_a_client_can_repeat_does_not_flood_the_log(node: MemoryNode) -> None:
     """Refused commands, broken protocol and silence are logged with their reason, and rate limited."""
     with structlog.testing.capture_logs() as logs:

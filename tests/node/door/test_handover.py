@@ -156,8 +156,11 @@ async def test_a_request_that_comes_while_stopping_is_refused() -> None:
         await client.send(PAGE[:10])
         await trio.testing.wait_all_tasks_blocked()
         await node.stop()
-        await client.send(PAGE[10:])
-        assert (await client.response()).status == 503
+        with structlog.testing.capture_logs() as logs:
+            await client.send(PAGE[10:])
+            assert (await client.response()).status == 503
+        assert [line["reason"] for line in logs] == ["the node is stopping"]
+        assert node.metrics.refused == {"not_accepting": 1}
         assert await client.ended()
 
 
