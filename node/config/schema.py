@@ -34,13 +34,11 @@ class Section:
         path: its dotted path, "" for the root.
         options: name -> type of what can be set in it directly.
         sections: names of the sections inside it.
-        required: options without a default.
     """
 
     path: str
     options: dict[str, Any]
     sections: frozenset[str]
-    required: frozenset[str]
 
     @property
     def names(self) -> list[str]:
@@ -65,7 +63,6 @@ def _walk(struct: type[msgspec.Struct], path: str) -> Iterator[Section]:
         path=path,
         options={field.name: field.type for field in fields if field.name not in inner},
         sections=frozenset(inner),
-        required=frozenset(field.name for field in fields if field.required),
     )
     for name, kind in inner.items():
         yield from _walk(kind, join(path, name))
