@@ -14,9 +14,9 @@ import trio
 
 from node.config.options import HttpServerOptions
 from node.door.connection import Connection, address_text
+from node.door.counts import Counts
 from node.door.head import Head, HeadError, take_head
 from node.door.listeners import open_listeners
-from node.telemetry.metrics import Metrics
 from node.timers import Timers
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ _CONNECTION_LOST = frozenset(
 
 
 class Door:
-    """The node's HTTP port.
+    """One HTTP port.
 
     Args:
         options: `http_server`.
@@ -68,7 +68,7 @@ class Door:
         routes: Mapping[str, Handler],
         fallback: Handler,
         timers: Timers,
-        metrics: Metrics,
+        metrics: Counts,
     ) -> None:
         self._options = options
         self._routes = routes

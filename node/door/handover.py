@@ -5,7 +5,7 @@ on a stream made of the door's connection; listening, accepting and stopping sta
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,13 +16,14 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
 from node.config.options import Config
-from node.door.asgi_app import AsgiApp
 from node.door.asgi_request import Receive, Scope, Send
 from node.door.connection import Connection
+from node.door.counts import Counts
 from node.door.head import Head
-from node.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # How long a request may go on after its client has said all, or has gone.
 _GRACE_S = 5.0
@@ -34,12 +35,12 @@ class HandOver:
     """Serves connections by hypercorn; give `serve` to the door as its fallback.
 
     Args:
-        app: answers the requests.
-        config: the node's limits, as far as hypercorn has an option for them.
+        app: answers the requests, as ASGI has it.
+        config: limits, as far as hypercorn has an option for them.
         metrics: failed and refused requests are counted there.
     """
 
-    def __init__(self, app: AsgiApp, config: Config, metrics: Metrics) -> None:
+    def __init__(self, app: App, config: Config, metrics: Counts) -> None:
         self._app = app
         self._metrics = metrics
         self._head_deadline_s = config.http_server.head_deadline_s
@@ -180,7 +181,7 @@ class _Log:
         metrics: requests that failed by a fault of this program are counted there.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Counts) -> None:
         self._metrics = metrics
 
     async def access(self, *_: object) -> None:
@@ -193,7 +194,7 @@ class _Log:
         log.exception("serving a request failed", where=message, rate_limited=kind)  # noqa: LOG004 - called from the handler
 
 
-def _hypercorn_config(config: Config, metrics: Metrics) -> HypercornConfig:
+def _hypercorn_config(config: Config, metrics: Counts) -> HypercornConfig:
     options = HypercornConfig()
     options.logger_class = cast("Any", lambda _: _Log(metrics))
     options.include_server_header = False
