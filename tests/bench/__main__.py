@@ -1,93 +1,160 @@
 """`python -m tests.bench`: what `broadcast bench` runs."""
 
-import argparse
 import json
 import os
 import platform
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.bench import across, crowding, delivering, feeding, joining, publishing
+from tests.bench import across, crowding, delivering, documents, feeding, joining, profiled, publishing
 from tests.bench.arena import Arena
-from tests.bench.plot import svg
+from tests.bench.arguments import parse
+from tests.bench.building import CannotBuild
+from tests.bench.rendering import as_json, markdown
 from tests.bench.subscribers import LoadError
-from tests.bench.table import Bound, Row, as_json, markdown
+from tests.bench.table import PEERS, Bound, Row
 
-BENCHMARKS: dict[str, Callable[[Arena], list[Row]]] = {
-    "fanout": delivering.fanout,
-    "burst": delivering.burst,
-    "connect": joining.connect,
-    "memory": joining.memory,
-    "publish": publishing.publish,
-    "latency": across.latency,
-    "crowd": crowding.crowd,
-    "recover": crowding.recover,
-    "feed": feeding.feed,
-    "scale": across.scale,
+
+class Benchmark(NamedTuple):
+    """What is run, and the options it has."""
+
+    run: Callable[[Arena], list[Row]]
+    takes: frozenset[str]
+
+
+def _benchmark(run: Callable[[Arena], list[Row]], takes: str) -> Benchmark:
+    return Benchmark(run, frozenset([*takes.split(), "rounds"]))
+
+
+BENCHMARKS = {
+    "fanout": _benchmark(delivering.fanout, "subscribers rate size"),
+    "burst": _benchmark(delivering.burst, "subscribers rate size"),
+    "connect": _benchmark(joining.connect, "subscribers"),
+    "memory": _benchmark(joining.memory, "subscribers"),
+    "publish": _benchmark(publishing.publish, "size"),
+    "latency": _benchmark(across.latency, "rate size"),
+    "crowd": _benchmark(crowding.crowd, "subscribers size"),
+    "recover": _benchmark(crowding.recover, "subscribers size"),
+    "feed": _benchmark(feeding.feed, "size"),
+    "scale": _benchmark(across.scale, "subscribers rate size"),
 }
-# What --quick runs: what has a bound, in less than a minute.
+# What --quick runs: what has a bound, in little more than a minute.
 QUICK = ("fanout", "burst", "connect", "memory", "publish", "latency")
 BOUNDS_FILE = Path(__file__).parent / "bounds.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run benchmarks; 1 if one could not be run, or if --quick found one worse than its committed bound."""
-    arguments = _arguments(argv)
+    arguments = parse(argv, {name: benchmark.takes for name, benchmark in BENCHMARKS.items()}, QUICK)
     if arguments.list:
-        for name, run in BENCHMARKS.items():
+        for name, (run, takes) in BENCHMARKS.items():
             show(f"{name:<9} {(run.__doc__ or '').splitlines()[0]}")
+            show(f"{'':<9} takes {', '.join(f'--{option}' for option in sorted(takes))}")
         return 0
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    arena = Arena(arguments.quick, say)
-    arena.build_peers()
-    rows: list[Row] = []
-    failed = []
-    for name in arguments.names or (QUICK if arguments.quick else BENCHMARKS):
-        began = time.monotonic()
-        say(f"{name} ...")
-        try:
-            rows += BENCHMARKS[name](arena)
-        except (LoadError, ProcessLookupError, AssertionError) as error:
-            failed.append(f"{name} could not be run: {error}")
-        say(f"{name} done in {time.monotonic() - began:.0f} s")
-    if arguments.quick:
-        failed += worse_than_bounds(rows)
-    if arguments.json:
-        show(json.dumps({**about(), "missing": arena.missing, "rows": as_json(rows)}, indent=1))
-    else:
-        show(", ".join(f"{key}: {value}" for key, value in about().items()) + "\n")
-        show(markdown(rows, arena.missing))
-    if arguments.svg:
-        arguments.svg.write_text(svg(rows, ", ".join(about().values())))
+    with ExitStack() as stack:
+        arena = Arena(arguments.quick, say, arguments.options)
+        if arguments.profile:
+            arena.profiles = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="broadcast-bench-")))
+        arena.build_peers()
+        for name, reason in arena.missing.items():
+            say(f"the {PEERS[name]} is left out: {reason}")
+        rows, failed = _run_all(arena, arguments.names or (QUICK if arguments.quick else tuple(BENCHMARKS)))
+        _show_all(arena, rows, arguments.json)
+        if arena.profiles:
+            _show_profile(arena.profiles, arguments.profile)
+    if arguments.plot:
+        documents.draw(rows, about(), arguments.plot)
+    if arguments.write:
+        failed += _write(rows, arena.missing, failed)
     for failure in failed:
         say(failure)
     return 1 if failed else 0
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="broadcast bench", description="Measure, next to peers.")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="which benchmarks; see --list")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument(
-        "--quick", action="store_true", help="a minute; exit 1 if a committed bound is broken"
+def _run_all(arena: Arena, names: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """The rows of these benchmarks, and what went wrong, in words."""
+    bounds = {name: Bound(**parts) for name, parts in json.loads(BOUNDS_FILE.read_text()).items()}
+    comparable = not arena.options.change_the_work and arena.profiles is None
+    rows: list[Row] = []
+    failed: list[str] = []
+    for name in names:
+        began = time.monotonic()
+        say(f"{name} ...")
+        try:
+            found = BENCHMARKS[name].run(arena)
+            if arena.quick and comparable and (broken := worse_than_bounds(found, bounds)):
+                failed += [row.name + ": something did not come" for row in found if not row.valid]
+                say(f"{'; '.join(broken)}: once more, because a busy machine can do that once")
+                found = BENCHMARKS[name].run(arena)
+                failed += worse_than_bounds(found, bounds)
+        except (LoadError, CannotBuild, ProcessLookupError, AssertionError) as error:
+            failed.append(f"{name} could not be run: {_briefly(error)}")
+            continue
+        rows += found
+        say(f"{name} done in {time.monotonic() - began:.0f} s")
+    if not comparable:
+        for row in rows:
+            row.bound = Bound()
+            if arena.profiles:
+                row.doubts.append("the nodes were profiled meanwhile, the peers were not")
+    elif arena.quick:
+        say(checked(rows, bounds))
+    return rows, failed
+
+
+def _briefly(error: Exception) -> str:
+    """The first and the last line: some errors bring a whole log along."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ... ".join(
+        dict.fromkeys((lines[0], next(line for line in reversed(lines) if line.strip(" -+|"))))
     )
-    parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the table's bars")
-    parser.add_argument("--list", action="store_true", help="say which benchmarks there are")
-    arguments = parser.parse_args(argv)
-    for name in arguments.names:
-        if name not in BENCHMARKS:
-            parser.error(f"there is no benchmark `{name}`; choose from {', '.join(BENCHMARKS)}")
-    return arguments
 
 
-def worse_than_bounds(rows: Sequence[Row]) -> list[str]:
+def worse_than_bounds(rows: Sequence[Row], bounds: dict[str, Bound]) -> list[str]:
     """What breaks the committed bounds, which leave room for noise, in words."""
-    bounds = json.loads(BOUNDS_FILE.read_text())
-    return [broken for row in rows for broken in row.broken(Bound(**bounds.get(row.name, {})))]
+    return [broken for row in rows for broken in row.broken(bounds.get(row.name, Bound()))]
+
+
+def checked(rows: Sequence[Row], bounds: dict[str, Bound]) -> str:
+    """How many bounds were looked at, and which could not be."""
+    measured = [(row, bounds[row.name]) for row in rows if row.name in bounds]
+    left = [f"{row.name} ({part})" for row, bound in measured for part in row.unchecked(bound)]
+    count = sum(len(bound.parts()) for _, bound in measured) - len(left)
+    return f"{count} bounds were checked" + (f"; not checked: {', '.join(left)}" if left else "")
+
+
+def _show_all(arena: Arena, rows: Sequence[Row], as_plain_data: bool) -> None:
+    if as_plain_data:
+        show(json.dumps({**about(), "missing": arena.missing, "rows": as_json(rows)}, indent=1))
+        return
+    show(", ".join(f"{key}: {value}" for key, value in about().items()) + "\n")
+    show(markdown(rows, arena.missing))
+
+
+def _show_profile(folder: Path, file: Path) -> None:
+    stacks = profiled.merged(folder.iterdir())
+    file.write_text("".join(f"{stack} {count}\n" for stack, count in stacks.most_common()))
+    for line in profiled.table(stacks):
+        say(line)
+
+
+def _write(rows: Sequence[Row], missing: dict[str, str], failed: Sequence[str]) -> list[str]:
+    """Fill the documents, unless the run was not whole; returns why not, in words."""
+    if failed or not all(row.valid for row in rows):
+        return ["the documents keep their figures, because this run was not whole"]
+    try:
+        documents.write(rows, about(), missing)
+    except documents.PlaceError as error:
+        return [f"the documents were not written: {error}"]
+    return []
 
 
 def about() -> dict[str, str]:

@@ -7,14 +7,20 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+from tests.bench.building import CannotBuild, command_of
 from tests.bench.load import Plan, Report, Worker
-from tests.bench.measure import FLOOR, GO, Cpu, Round
-from tests.bench.servers import CannotBuild, Server, build, nodes, peer
+from tests.bench.measure import FLOOR, GO, GO_NATS, HYPERCORN, TRIO_WEBSOCKET, Cpu, Round
+from tests.bench.options import Options
+from tests.bench.servers import Server, nodes_and_nats, peer
+from tests.nats_server import NatsServer
 
+_SIZE = 128
 _QUIET_CPU_S = 0.002
 _QUIET_LOOKS = 100
+Number = TypeVar("Number", int, float)
 
 
 class Contestant(NamedTuple):
@@ -30,38 +36,68 @@ class Arena:
 
     Attributes:
         quick: less of everything, for ratios that only have to show a large change.
-        missing: peers that cannot be had, with the reason.
         say: tells the person who waits what goes on.
+        options: what was asked for instead of the benchmarks' own numbers.
+        profiles: a folder for the nodes' profiles, if they are to be profiled.
+        missing: peers that cannot be had, with the reason.
     """
 
     quick: bool
     say: Callable[[str], None]
+    options: Options = field(default_factory=Options)
+    profiles: Path | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
-    def size(self, full: int, quick: int) -> int:
+    def either(self, full: Number, quick: Number) -> Number:
         """One of two numbers: of a full run or of a quick one."""
         return quick if self.quick else full
 
+    def clients(self, full: int, quick: int) -> int:
+        """How many subscribers, unless another number was asked for."""
+        return self.options.subscribers or self.either(full, quick)
+
+    @property
+    def payload(self) -> int:
+        """Bytes of a publication's data."""
+        return self.options.size or _SIZE
+
+    @property
+    def round_count(self) -> int:
+        """How many rounds, the warm-up not included."""
+        return self.options.rounds or self.either(5, 3)
+
+    def plan(self, rate: float, seconds: float, burst: int = 1) -> Plan:
+        """Publications at a rate, unless another one was asked for, for so long."""
+        rate = self.options.rate or rate
+        return Plan(rate, max(burst, round(rate * seconds)), burst, self.payload)
+
     def build_peers(self) -> None:
         """Build what can be built, and remember what cannot."""
-        for name in (FLOOR, GO):
+        for name in (FLOOR, GO, GO_NATS, TRIO_WEBSOCKET, HYPERCORN):
             try:
-                build(name)
+                command_of(name)
             except CannotBuild as error:
                 self.missing[name] = str(error)
+
+    @contextlib.contextmanager
+    def nodes(self, count: int = 1) -> Iterator[tuple[list[Server], NatsServer]]:
+        """Nodes of ours and their nats-server, profiled if that was asked for."""
+        with nodes_and_nats(count, self.profiles) as there:
+            yield there
 
     @contextlib.contextmanager
     def contestants(self, *peers: str, history: bool = False) -> Iterator[list[Contestant]]:
         """A node and those peers that can be had, freshly started.
 
         Args:
-            *peers: FLOOR, GO.
+            *peers: their names.
             history: whether what is published is kept.
         """
         with contextlib.ExitStack() as stack:
-            servers = [stack.enter_context(nodes())[0]]
-            there = [name for name in peers if name not in self.missing]
-            servers += [stack.enter_context(peer(name, history=history)) for name in there]
+            servers, nats = stack.enter_context(self.nodes())
+            for name in peers:
+                if name not in self.missing:
+                    servers.append(stack.enter_context(peer(name, history=history, nats=nats)))
             yield [Contestant(server, stack.enter_context(Worker())) for server in servers]
 
     def rounds(self, contestants: list[Contestant], play: Callable[[Contestant, bool], Round]) -> list[Round]:
@@ -73,8 +109,7 @@ class Arena:
         """
         for contestant in contestants:
             play(contestant, True)
-        count = self.size(5, 3)
-        return [play(contestant, False) for _ in range(count) for contestant in contestants]
+        return [play(contestant, False) for _ in range(self.round_count) for contestant in contestants]
 
 
 def publishing(contestant: Contestant, plan: Plan, clients: int) -> Round:
@@ -98,6 +133,7 @@ def round_of(server: Server, cpu: Cpu, report: Report, plan: Plan, clients: int)
         plan.rate,
         plan.count / report.sending_s,
         report.reads,
+        report.outstanding_s,
         samples=report.samples,
     )
 

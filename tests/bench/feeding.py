@@ -11,6 +11,7 @@ import sys
 import time
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import trio
 from msgspec import Raw
@@ -25,13 +26,13 @@ from node.protocol.messages import Publication
 from node.telemetry.metrics import Metrics
 from tests.bench.arena import Arena
 from tests.bench.measure import NODE, Cpu, Round, Spread, cpu_of, memory_of
+from tests.bench.profiled import Sampler
 from tests.bench.subscribers import LoadError
 from tests.bench.table import Bound, Row, row_of
 from tests.nats_server import NatsServer
 
 _CHANNEL = "bench:feed"
 _OTHERS = "bench:feed-{}"
-_SIZE = 128
 # Messages in one write, each answered for before the next: the server never has too much to keep.
 _BATCH = 500
 _DEADLINE_S = 30.0
@@ -64,11 +65,13 @@ class _Receiver:
             await nursery.start(self._broker.run, _Silent())
             await self._broker.subscribe(_CHANNEL, self._deliver)
             pipe.send(0)
+            subscribed = 0
             while (order := await trio.to_thread.run_sync(_order, pipe)) is not None:
                 subscriptions, self._wanted = order
                 self._came, self._enough = 0, trio.Event()
-                for number in range(subscriptions):
+                for number in range(subscribed, subscribed + subscriptions):
                     await self._broker.subscribe(_OTHERS.format(number), self._deliver)
+                subscribed += subscriptions
                 pipe.send(0)
                 with trio.move_on_after(_DEADLINE_S):
                     if self._wanted:
@@ -91,8 +94,11 @@ def _order(pipe: Connection) -> tuple[int, int] | None:
     return order
 
 
-def _receive(url: str, pipe: Connection) -> None:
-    with contextlib.redirect_stdout(sys.stderr):  # what it logs is no part of the result
+def _receive(url: str, pipe: Connection, profiles: Path | None) -> None:
+    with (
+        contextlib.redirect_stdout(sys.stderr),  # what it logs is no part of the result
+        Sampler(profiles) if profiles else contextlib.nullcontext(),
+    ):
         trio.run(_Receiver(url).run, pipe)
 
 
@@ -101,7 +107,7 @@ def feed(arena: Arena) -> list[Row]:
     context = multiprocessing.get_context("spawn")
     with NatsServer() as nats:
         pipe, theirs = context.Pipe()
-        process = context.Process(target=_receive, args=(nats.url, theirs), daemon=True)
+        process = context.Process(target=_receive, args=(nats.url, theirs, arena.profiles), daemon=True)
         process.start()
         theirs.close()
         assert process.pid is not None
@@ -111,13 +117,13 @@ def feed(arena: Arena) -> list[Row]:
             pipe.recv()
             subject = Subjects(NatsOptions().prefix, Namespaces()).live(_CHANNEL)
             with _publisher(nats.port) as publisher:
-                play = partial(_play, pipe, process.pid, publisher, subject)
-                play(arena.size(20_000, 5000))
-                rounds = [play(arena.size(100_000, 20_000)) for _ in range(arena.size(5, 3))]
+                play = partial(_play, pipe, process.pid, publisher, subject, arena.payload)
+                play(arena.either(20_000, 5000))
+                rounds = [play(arena.either(100_000, 20_000)) for _ in range(arena.round_count)]
             row = row_of("feed message", "us CPU/message", rounds, Bound(limit=2))
             rate = sum(each.came for each in rounds) / sum(each.wall_s for each in rounds)
             row.notes.append(f"{rate:,.0f} messages/s")
-            return [row, _subscriptions(pipe, process.pid, arena.size(20_000, 5000))]
+            return [row, _subscriptions(arena, pipe, process.pid)]
         finally:
             pipe.close()
             process.join(timeout=5)
@@ -125,29 +131,34 @@ def feed(arena: Arena) -> list[Row]:
                 process.kill()
 
 
-def _play(pipe: Connection, pid: int, publisher: socket.socket, subject: str, count: int) -> Round:
+def _play(pipe: Connection, pid: int, publisher: socket.socket, subject: str, size: int, count: int) -> Round:
     pipe.send((0, count))
     pipe.recv()
-    message = f"PUB {subject} {_SIZE}\r\n".encode() + b'"' + b"x" * (_SIZE - 2) + b'"\r\n'
+    message = f"PUB {subject} {size}\r\n".encode() + b'"' + b"x" * (size - 2) + b'"\r\n'
     batch = message * _BATCH + b"PING\r\n"
-    before, began = cpu_of([pid]), time.monotonic()
+    before, began, load = cpu_of([pid]), time.monotonic(), time.process_time()
     for _ in range(count // _BATCH):
         publisher.sendall(batch)
         _wait_for(publisher, b"PONG")
     came = pipe.recv()
-    cpu = Cpu(cpu_of([pid]) - before)
-    return Round(NODE, count, cpu, time.monotonic() - began, expected=count, came=came)
+    cpu, wall_s = Cpu(cpu_of([pid]) - before), time.monotonic() - began
+    return Round(NODE, count, cpu, wall_s, time.process_time() - load, expected=count, came=came)
 
 
-def _subscriptions(pipe: Connection, pid: int, count: int) -> Row:
-    memory, cpu = memory_of(pid), cpu_of([pid])
-    pipe.send((count, 0))
-    pipe.recv()
-    pipe.recv()
-    kilobytes = (memory_of(pid) - memory) / count / 1000
-    row = Row("feed subscription", "kB/subscription", {NODE: Spread.of([kilobytes])}, bound=Bound(limit=0.5))
+def _subscriptions(arena: Arena, pipe: Connection, pid: int) -> Row:
+    count = arena.either(20_000, 5000)
+    kilobytes, cpu_us = [], []
+    for _ in range(arena.round_count):
+        memory, cpu = memory_of(pid), cpu_of([pid])
+        pipe.send((count, 0))
+        pipe.recv()
+        pipe.recv()
+        kilobytes.append((memory_of(pid) - memory) / count / 1000)
+        cpu_us.append((cpu_of([pid]) - cpu) / count * 1e6)
+    row = Row("feed subscription", "kB/subscription", {NODE: Spread.of(kilobytes)}, bound=Bound(limit=0.5))
     row.notes.append(
-        f"{(cpu_of([pid]) - cpu) / count * 1e6:.0f} us CPU each, one after the other and confirmed"
+        f"{Spread.of(cpu_us).median:.0f} us CPU each, one after the other and confirmed; each round adds "
+        f"{count:,} to those that are there"
     )
     return row
 

@@ -14,6 +14,10 @@ DIGITS = 19
 CARRY = len(MARK) + DIGITS - 1
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 _MASK = b"\x1f\x2e\x3d\x4c"
+# How a publication's data begins, and what comes after its time.
+_BEFORE, _AFTER = b"{" + MARK, b'","p":"'
+# The shortest data there can be.
+SIZE_MIN = len(_BEFORE) + DIGITS + len(_AFTER) + 2
 OK = b"HTTP/1.1 200"
 
 
@@ -24,6 +28,7 @@ class Target:
     Attributes:
         name: of the server.
         port: on the loopback.
+        publish_port: where the server API is, if not on the same port.
         channel: what is subscribed to and published to.
         sse_path: with the connect request in it.
         api_key: of the server API.
@@ -37,15 +42,14 @@ class Target:
     api_key: str = ""
     websocket_path: str = "/connection/websocket"
     subscribe: str = ""
+    publish_port: int = 0
 
 
 def data_of(size: int) -> tuple[bytes, bytes]:
     """A publication's data of `size` bytes, in two parts: between them are the digits of its time."""
-    before, after = b"{" + MARK, b'","p":"'
-    padding = size - len(before) - DIGITS - len(after) - 2
-    if padding < 0:
-        raise ValueError(f"a payload has {size - padding} bytes at least")
-    return before, after + b"x" * padding + b'"}'
+    if size < SIZE_MIN:
+        raise ValueError(f"a payload has {SIZE_MIN} bytes at least")
+    return _BEFORE, _AFTER + b"x" * (size - SIZE_MIN) + b'"}'
 
 
 def times_in(received: bytes) -> list[int]:

@@ -49,6 +49,7 @@ class Report:
         came: deliveries, and reads: in how many reads.
         answers: of a server to publications.
         sending_s: how long publishing took, an interval after the last one included.
+        outstanding_s: how long there was a publication that some client did not have yet.
     """
 
     wall_s: float
@@ -58,6 +59,7 @@ class Report:
     sending_s: float
     samples: list[float]
     reads: int = 0
+    outstanding_s: float = 0.0
 
 
 class Load:
@@ -98,7 +100,7 @@ class Load:
         request, rest = publish_request(target, plan.size)
         expected = plan.count * len(subscribers)
         interval_ns = int(plan.burst / plan.rate * 1e9)
-        sent = answers = 0
+        sent = answers = outstanding_ns = since = 0
         with self._connection(target) as sock:
             cpu, began = time.process_time(), time.monotonic_ns()
             due = progress = sending_ns = began
@@ -107,6 +109,7 @@ class Load:
                 if sent < plan.count and now >= due:
                     number = min(plan.burst, plan.count - sent)
                     sock.sendall((request + b"%019d" % now + rest) * number)
+                    since = since or now
                     sent += number
                     due += interval_ns
                     progress = sending_ns = now
@@ -114,17 +117,23 @@ class Load:
                 before = subscribers.came
                 wait_s = (due - now) / 1e9 if sent < plan.count else 0.1
                 if subscribers.receive(wait_s):
-                    answers += sock.recv(_READ_BYTES).count(OK)
+                    if not (answer := sock.recv(_READ_BYTES)):
+                        raise LoadError(f"{target.name} closed the publisher's connection")
+                    answers += answer.count(OK)
                 elif subscribers.came == before and sent == plan.count:
                     if now - progress > _PATIENCE_S * 1e9:
                         break
                 else:
                     progress = now
+                if since and subscribers.came >= sent * len(subscribers):
+                    outstanding_ns += time.monotonic_ns() - since
+                    since = 0
             wall_s = (time.monotonic_ns() - began) / 1e9
             cpu_s = time.process_time() - cpu
         sending_s = (sending_ns - began + interval_ns) / 1e9
         samples = seconds(subscribers.samples)
-        return Report(wall_s, cpu_s, subscribers.came, answers, sending_s, samples, subscribers.reads)
+        came, reads = subscribers.came, subscribers.reads
+        return Report(wall_s, cpu_s, came, answers, sending_s, samples, reads, outstanding_ns / 1e9)
 
     def publish_at_once(self, target: Target, connections: int, count: int, size: int) -> Report:
         """Publish over so many connections, on each the next one when the last one was answered."""
@@ -168,7 +177,7 @@ class Load:
 
     @contextlib.contextmanager
     def _connection(self, target: Target) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", target.port)) as sock:
+        with socket.create_connection(("127.0.0.1", target.publish_port or target.port)) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._subscribers.epoll.register(sock.fileno(), select.EPOLLIN)
             yield sock

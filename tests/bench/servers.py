@@ -1,33 +1,21 @@
-"""The servers that are compared: a cluster of ours, the floor in C, and the peer in Go.
-
-The peers are built from `peers` when their compiler is there, into a folder of the user's cache; without it
-their column stays empty and says why.
-"""
+"""The servers that are compared: a cluster of ours, and the peers beside it, each freshly started."""
 
 import contextlib
-import hashlib
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.bench.building import CannotBuild, command_of
 from tests.bench.frames import Target, with_query
-from tests.bench.measure import FLOOR, GO, NODE, Cpu, cpu_of, memory_of
-from tests.integration.cluster import API_KEY, Cluster
+from tests.bench.measure import GO, GO_NATS, HYPERCORN, NODE, Cpu, cpu_of, memory_of
+from tests.integration.cluster import API_KEY, ROOT, Cluster
 from tests.nats_server import NatsServer
 
-PEERS = Path(__file__).parent / "peers"
 PLAIN = "plain:bench"
 HISTORY = "bench"
 HISTORY_SIZE = 100
-BUILD_DEADLINE_S = 600
-
-
-class CannotBuild(Exception):
-    """A peer is not to be had on this machine; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +51,27 @@ class Server:
 
 
 def _sse(name: str, channel: str) -> str:
-    if name == GO:
+    if name == HYPERCORN:
+        return "/sse"
+    if name in (GO, GO_NATS):
         return with_query("/connection/sse", channel=channel, cf_connect={"id": 1, "connect": {}})
     return with_query("/connection/uni_sse", cf_connect={"subs": {channel: {}}})
 
 
 @contextlib.contextmanager
-def nodes(count: int = 1) -> Iterator[list[Server]]:
-    """Nodes of ours on a real nats-server."""
-    with nodes_and_nats(count) as (servers, _):
-        yield servers
+def nodes_and_nats(count: int = 1, profiles: Path | None = None) -> Iterator[tuple[list[Server], NatsServer]]:
+    """Nodes of ours, and their real nats-server.
 
-
-@contextlib.contextmanager
-def nodes_and_nats(count: int) -> Iterator[tuple[list[Server], NatsServer]]:
-    """Nodes of ours, and their nats-server."""
-    # Pings as rare as those of the peer: they are not what is measured.
+    Args:
+        count: of nodes.
+        profiles: a folder into which each node writes what it was doing; see profiled.
+    """
+    # Pings as rare as those of the peers: they are not what is measured.
     client = {"allow_anonymous_connect_without_token": True, "ping_interval": "300s", "pong_timeout": "60s"}
+    program = ("-m", "tests.bench.profiled", str(profiles)) if profiles else ("-m", "deploy.cli")
     with (
         tempfile.TemporaryDirectory(prefix="broadcast-bench-") as directory,
-        Cluster(Path(directory), nodes=count, client=client) as cluster,
+        Cluster(Path(directory), nodes=count, program=program, client=client) as cluster,
     ):
         assert cluster.nats is not None
         targets = [Target(NODE, node.port, PLAIN, _sse(NODE, PLAIN), API_KEY) for node in cluster.nodes]
@@ -92,62 +81,37 @@ def nodes_and_nats(count: int) -> Iterator[tuple[list[Server], NatsServer]]:
             [Server(target, (pid,), beside) for target, pid in zip(targets, pids, strict=True)],
             cluster.nats,
         )
+        if profiles:  # a node that is killed writes none
+            for node in cluster.nodes:
+                node.stop()
 
 
 @contextlib.contextmanager
-def peer(name: str, *, history: bool = False) -> Iterator[Server]:
+def peer(name: str, *, history: bool = False, nats: NatsServer) -> Iterator[Server]:
     """One of the peers.
 
+    Args:
+        name: of the peer.
+        history: whether what is published is kept, where the peer can do that.
+        nats: what a peer with that broker publishes to.
+
     Raises:
-        CannotBuild: its compiler is missing, or failed.
+        CannotBuild: its compiler is missing, or failed; or it does not start.
     """
-    command = [str(build(name)), *([str(HISTORY_SIZE if history else 0)] if name == GO else ())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+    command = command_of(name)
+    beside: tuple[int, ...] = ()
+    if name == GO:
+        command.append(str(HISTORY_SIZE if history else 0))
+    elif name == GO_NATS:
+        command += ["0", nats.url]
+        beside = (nats.pid,)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
-            line = process.stdout.readline()
-            if not line.strip():
+            ports = [int(port) for port in process.stdout.readline().split()]
+            if not ports:
                 raise CannotBuild(f"{name} does not start")
-            yield Server(Target(name, int(line), PLAIN, _sse(name, PLAIN)), (process.pid,))
+            target = Target(name, ports[0], PLAIN, _sse(name, PLAIN), publish_port=ports[-1])
+            yield Server(target, (process.pid,), beside)
         finally:
             process.kill()
-
-
-def build(name: str) -> Path:
-    """The program of a peer, built unless it was before from the same sources.
-
-    Raises:
-        CannotBuild: its compiler is missing, or failed.
-    """
-    sources, compiler = {
-        FLOOR: ([PEERS / "floor.c"], "cc"),
-        GO: (sorted((PEERS / "centrifuge").glob("*.*")), "go"),
-    }[name]
-    found = shutil.which(compiler)
-    if found is None:
-        raise CannotBuild(f"there is no `{compiler}` on the PATH")
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "broadcast-bench"
-    program = folder / f"{name}-{digest}"
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f"{name}-{os.getpid()}"
-        if name == FLOOR:
-            command = [found, "-O2", "-o", str(unfinished), str(sources[0])]
-        else:
-            command = [found, "build", "-o", str(unfinished), "."]
-        _compile(command, sources[0].parent)
-        unfinished.replace(program)
-    return program
-
-
-def _compile(command: list[str], directory: Path) -> None:
-    try:
-        done = subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, check=False, timeout=BUILD_DEADLINE_S
-        )
-    except subprocess.TimeoutExpired:
-        raise CannotBuild(f"`{' '.join(command[:2])}` took longer than {BUILD_DEADLINE_S} s") from None
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CannotBuild(f"`{' '.join(command[:2])}` failed: {last}")

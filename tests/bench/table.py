@@ -1,25 +1,43 @@
-"""The rows of a run: figures with their spread, ratios and bounds, as Markdown or JSON."""
+"""The rows of a run: figures with their spread, how they compare, what they are held to."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from tests.bench.measure import FLOOR, GO, NODE, Round, Spread, by_server, ratios
+from tests.bench.delays import Delays, delays_of
+from tests.bench.measure import (
+    FLOOR,
+    GO,
+    GO_NATS,
+    HYPERCORN,
+    NODE,
+    TRIO_WEBSOCKET,
+    Round,
+    Spread,
+    by_server,
+    ratios,
+)
 
-PEERS = {FLOOR: "floor", GO: "Go peer"}
+PEERS = {
+    FLOOR: "floor",
+    GO: "Go peer",
+    GO_NATS: "Go peer on NATS",
+    TRIO_WEBSOCKET: "trio-websocket",
+    HYPERCORN: "hypercorn",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a figure may be: at most so much, so many times the floor's, so many times the Go peer's."""
+    """What a figure may be: at most so much, and so many times a peer's figure."""
 
     limit: float | None = None
     floor: float | None = None
     go: float | None = None
+    go_nats: float | None = None
 
     def parts(self) -> dict[str, float]:
-        """The parts that are set, by name."""
-        named = {"limit": self.limit, FLOOR: self.floor, GO: self.go}
+        """The parts that are set, by name: limit, or that of a peer."""
+        named = {"limit": self.limit, FLOOR: self.floor, GO: self.go, GO_NATS: self.go_nats}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -34,7 +52,10 @@ class Row:
         ratios: ours to each peer's, round by round.
         bound: what ours is held to.
         wall: how long a round took with ours, seconds, if that says something.
-        notes: what else is to be known, doubts about rounds first.
+        notes: what else is to be known.
+        doubts: why figures are not what they seem, as far as the rounds show it.
+        delays: how long deliveries or answers took, of each server.
+        draws_delays: they are what the row is about, so their histogram is shown.
         valid: everything that was sent came, in every round of ours.
     """
 
@@ -45,6 +66,9 @@ class Row:
     bound: Bound = Bound()
     wall: Spread | None = None
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    delays: dict[str, Delays] = field(default_factory=dict)
+    draws_delays: bool = False
     valid: bool = True
 
     def broken(self, bound: Bound) -> list[str]:
@@ -61,6 +85,10 @@ class Row:
                 found.append(f"{self.name}: {figure:.3g} {what}, at most {at_most:g} {what}")
         return found
 
+    def unchecked(self, bound: Bound) -> list[str]:
+        """Which parts of a bound cannot be looked at, for want of the peer."""
+        return [part for part in bound.parts() if part != "limit" and part not in self.ratios]
+
 
 def row_of(name: str, unit: str, rounds: Iterable[Round], bound: Bound, figure: str = "cpu_us") -> Row:
     """The row of a benchmark whose rounds alternate between servers.
@@ -68,32 +96,70 @@ def row_of(name: str, unit: str, rounds: Iterable[Round], bound: Bound, figure: 
     Args:
         name: the row's.
         unit: of the figure.
-        rounds: all of them, our own included; those with missing deliveries count for nothing but a note.
+        rounds: all of them, our own included; those with missing deliveries count for nothing but a doubt.
         bound: what ours is held to.
         figure: which property of a Round is compared.
     """
     servers = by_server(rounds)
     valid = {server: [each for each in found if each.valid] or found for server, found in servers.items()}
-    values = {server: [getattr(each, figure) for each in found] for server, found in valid.items()}
-    compared = {peer: ratios(values[NODE], values[peer]) for peer in PEERS if peer in values}
     return Row(
         name,
         unit,
-        {server: Spread.of(found) for server, found in values.items()},
-        {peer: spread for peer, spread in compared.items() if spread is not None},
+        {server: Spread.of([getattr(each, figure) for each in found]) for server, found in valid.items()},
+        _compared(servers, figure),
         bound,
         Spread.of([each.wall_s for each in valid[NODE]]),
-        [
-            f"{server}, {len(found) - clean} of {len(found)} rounds: {doubt}"
+        doubts=[
+            f"{PEERS.get(server, server)}, {count} of {len(found)} rounds: {doubt}"
             for server, found in servers.items()
-            for doubt, clean in _doubts(found).items()
+            for doubt, count in _doubts(found)
         ],
-        all(each.valid for each in servers[NODE]),
+        delays=_delays(valid),
+        valid=all(each.valid for each in servers[NODE]),
     )
 
 
-def _doubts(rounds: Sequence[Round]) -> dict[str, int]:
-    """The first doubt of each kind, and in how many rounds it was not."""
+def delay_row(name: str, rounds: Sequence[Round], bound: Bound) -> Row:
+    """A row about the p99 of all samples, between those of the best and the worst round, milliseconds."""
+    row = row_of(name, "ms", rounds, bound)
+    p99s = {server: _p99s(found) for server, found in by_server(rounds).items()}
+    for server, found in p99s.items():
+        whole = row.delays[server].percentiles["p99"]
+        row.figures[server] = Spread(min(*found, whole), whole, max(*found, whole))
+    row.ratios = {}
+    for peer, found in p99s.items():
+        compared = ratios(p99s[NODE], found) if peer in PEERS else None
+        if compared is not None:
+            row.ratios[peer] = compared
+    row.notes = [f"{PEERS.get(server, server)}: {delays}" for server, delays in row.delays.items()]
+    return row
+
+
+def _p99s(rounds: Iterable[Round]) -> list[float]:
+    found = [delays_of(each.samples) for each in rounds]
+    return [delays.percentiles["p99"] for delays in found if delays is not None]
+
+
+def _compared(servers: dict[str, list[Round]], figure: str) -> dict[str, Spread]:
+    """Ours to each peer's, of pairs of neighbouring rounds in both of which everything came."""
+    found = {}
+    for peer in PEERS:
+        pairs = list(zip(servers[NODE], servers.get(peer, ()), strict=False))
+        pairs = [pair for pair in pairs if pair[0].valid and pair[1].valid] or pairs
+        ours, theirs = ([getattr(pair[side], figure) for pair in pairs] for side in (0, 1))
+        spread = ratios(ours, theirs)
+        if spread is not None:
+            found[peer] = spread
+    return found
+
+
+def _delays(servers: dict[str, list[Round]]) -> dict[str, Delays]:
+    found = {name: delays_of(s for each in rounds for s in each.samples) for name, rounds in servers.items()}
+    return {name: delays for name, delays in found.items() if delays is not None}
+
+
+def _doubts(rounds: Sequence[Round]) -> list[tuple[str, int]]:
+    """The first doubt of each kind, and in how many rounds there was one of that kind."""
     first: dict[str, str] = {}
     count: dict[str, int] = {}
     for each in rounds:
@@ -101,58 +167,4 @@ def _doubts(rounds: Sequence[Round]) -> dict[str, int]:
             kind = doubt.split(":")[0]
             first.setdefault(kind, doubt)
             count[kind] = count.get(kind, 0) + 1
-    return {first[kind]: len(rounds) - count[kind] for kind in first}
-
-
-def markdown(rows: Sequence[Row], missing: Mapping[str, str]) -> str:
-    """The table, and below it the notes.
-
-    Args:
-        rows: what was measured.
-        missing: peers that could not be had, with the reason.
-    """
-    lines = [
-        "| what | unit | node (min to max) | floor | Go peer | x floor | x Go peer | bound | met |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        figures = [_figure(row.figures.get(name)) for name in (NODE, *PEERS)]
-        compared = [_figure(row.ratios.get(name)) for name in PEERS]
-        lines.append(f"| {' | '.join([row.name, row.unit, *figures, *compared, _bound(row), _met(row)])} |")
-    notes = [f"{PEERS[name]}: - ({reason})" for name, reason in missing.items()]
-    notes += [f"{row.name}: {note}" for row in rows for note in row.notes]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)])
-
-
-def _figure(spread: Spread | None) -> str:
-    if spread is None:
-        return "-"
-    return f"{_short(spread.median)} ({_short(spread.minimum)} to {_short(spread.maximum)})"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _bound(row: Row) -> str:
-    words = {"limit": "<= {:g}", FLOOR: "<= {:g} x floor", GO: "<= {:g} x Go"}
-    return ", ".join(words[part].format(value) for part, value in row.bound.parts().items()) or "-"
-
-
-def _met(row: Row) -> str:
-    if not row.valid:
-        return "invalid"
-    if not any(part == "limit" or part in row.ratios for part in row.bound.parts()):
-        return "-"
-    return "no" if row.broken(row.bound) else "yes"
-
-
-def as_json(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The rows as plain data."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Spread):
-            return value._asdict()
-        return {key: plain(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-    return [{key: plain(value) for key, value in asdict(row).items()} | {"met": _met(row)} for row in rows]
+    return [(first[kind], number) for kind, number in count.items()]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.bench.measure import Cpu, Round, Spread, children, cpu_of, memory_of, percentile, ratios
+from tests.bench.measure import Cpu, Round, Spread, children, cpu_of, memory_of, ratios
 
 
 def a_round(**changes: object) -> Round:
@@ -40,6 +40,7 @@ def test_a_clean_round_has_no_doubts_and_a_figure_per_unit() -> None:
         ({"came": 99}, "99 of 100 deliveries"),
         ({"came": 101}, "101 of 100 deliveries"),
         ({"load_cpu_s": 0.99}, "bottleneck"),
+        ({"load_cpu_s": 0.1, "outstanding_s": 0.1}, "bottleneck"),
         ({"sent_rate": 50.0}, "50 of 60 publications"),
         ({"reads": 50}, "piled up"),
     ],
@@ -59,12 +60,6 @@ def test_only_missing_deliveries_make_a_round_invalid() -> None:
 def test_joined_publications_are_fine_where_they_are_what_is_measured() -> None:
     """A burst is meant to be joined."""
     assert a_round(reads=10, joins=True).doubts == []
-
-
-@pytest.mark.parametrize(("percent", "expected"), [(50, 5), (90, 9), (99, 10), (100, 10), (0.1, 1)])
-def test_percentiles_are_samples(percent: float, expected: float) -> None:
-    """The nearest rank: a percentile is one of the samples, never a mixture."""
-    assert percentile(list(range(1, 11)), percent) == expected
 
 
 def test_ratios_are_taken_round_by_round() -> None:

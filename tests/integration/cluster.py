@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,9 +39,17 @@ class NodeProcess:
         config_file: what it reads.
         port: its HTTP port, 0 for a free one.
         log_file: where its output goes.
+        program: what Python runs, the arguments of `broadcast node` come after it.
     """
 
-    def __init__(self, name: str, config_file: Path, log_file: Path, port: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        config_file: Path,
+        log_file: Path,
+        port: int = 0,
+        program: Sequence[str] = ("-m", "deploy.cli"),
+    ) -> None:
         self.name = name
         self.log_file = log_file
         ready, told = os.pipe()
@@ -49,8 +58,7 @@ class NodeProcess:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
-                    "-m",
-                    "deploy.cli",
+                    *program,
                     "node",
                     "--config",
                     str(config_file),
@@ -108,15 +116,24 @@ class Cluster:
     Args:
         directory: for configuration and logs.
         nodes: how many.
-        nats: a server that runs already; None for one of the cluster's own.
+        nats_url: of a server that runs already; "" for one of the cluster's own.
+        program: see NodeProcess.
         **options: merged over the defaults of the nodes' configuration, section by section.
     """
 
-    def __init__(self, directory: Path, nodes: int = 2, nats_url: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 2,
+        nats_url: str = "",
+        program: Sequence[str] = ("-m", "deploy.cli"),
+        **options: Any,
+    ) -> None:
         self._directory = directory
         self._count = nodes
         self.nats = None if nats_url else NatsServer()
         self._nats_url = nats_url
+        self._program = program
         self._options = options
         self.nodes: list[NodeProcess] = []
 
@@ -150,7 +167,7 @@ class Cluster:
         """Start one more node, or one again."""
         config_file = self._directory / "node.json"
         config_file.write_text(json.dumps(self._config()))
-        return NodeProcess(name, config_file, self._directory / f"{name}.log", port)
+        return NodeProcess(name, config_file, self._directory / f"{name}.log", port, self._program)
 
     def __enter__(self) -> Self:
         if self.nats is not None:

@@ -2,7 +2,8 @@
 //
 // It accepts everybody, lets everybody subscribe to every channel, and publishes what is posted to
 // /api/publish. WebSocket clients subscribe by themselves; SSE clients are subscribed to the channel that
-// they name in the query. Its one argument is the channel's history size, 0 for none. It prints its port.
+// they name in the query. Its arguments are the channel's history size, 0 for none, and, if publications are to
+// go through a nats-server, its URL. It prints its port.
 package main
 
 import (
@@ -42,6 +43,13 @@ func main() {
 		log.Fatal(err)
 	}
 	node := newNode()
+	if len(os.Args) > 2 {
+		broker, err := newNatsBroker(os.Args[2])
+		if err != nil {
+			log.Fatal(err)
+		}
+		node.SetBroker(broker)
+	}
 	if err := node.Run(); err != nil {
 		log.Fatal(err)
 	}
