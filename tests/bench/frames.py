@@ -63,6 +63,14 @@ def times_in(received: bytes) -> list[int]:
     return found
 
 
+def is_whole(answer: bytes) -> bool:
+    """Whether a response of the server API is complete: some servers send its head by itself."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    _, named, after = head.lower().partition(b"\r\ncontent-length:")
+    length = int(after.split(b"\r\n")[0]) if named else 0
+    return bool(found) and len(body) >= length
+
+
 def upgrade(target: Target) -> bytes:
     """The request that becomes a WebSocket: RFC 6455, section 4.1."""
     return (

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self, cast
 
-from tests.bench.frames import OK, Target, publish_request
+from tests.bench.frames import OK, Target, is_whole, publish_request
 from tests.bench.subscribers import LoadError, Subscribers, seconds
 
 # Without a delivery for so long, what is missing counts as lost.
@@ -147,6 +147,7 @@ class Load:
             }
             cpu, began = time.process_time(), time.monotonic()
             started: dict[int, int] = {}
+            answers: dict[int, bytes] = {}
 
             def send(sock: socket.socket) -> None:
                 now = started[sock.fileno()] = time.monotonic_ns()
@@ -160,7 +161,11 @@ class Load:
                 if not ready:
                     break
                 for fd, _ in ready:
-                    answer = os.read(fd, _READ_BYTES)
+                    data = os.read(fd, _READ_BYTES)
+                    answer = answers.pop(fd, b"") + data
+                    if data and not is_whole(answer):
+                        answers[fd] = answer
+                        continue
                     if OK not in answer or b'"error"' in answer:
                         raise LoadError(f"{target.name} refused a publication: {answer!r}")
                     samples.append(time.monotonic_ns() - started[fd])

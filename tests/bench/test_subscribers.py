@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.bench.frames import DIGITS, Target, data_of, publish_request, text_frame, times_in
+from tests.bench.frames import DIGITS, Target, data_of, is_whole, publish_request, text_frame, times_in
 from tests.bench.subscribers import LoadError, Subscribers
 
 
@@ -35,6 +35,13 @@ def test_data_has_the_size_that_was_asked_for() -> None:
     start, end = publish_request(Target("node", 1, "c", "/"), 128)
     head, body = start.split(b"\r\n\r\n")
     assert b"Content-Length: %d" % (len(body) + DIGITS + len(end)) in head
+
+
+def test_an_answer_counts_when_its_body_is_there() -> None:
+    """Servers that send head and body one after the other are not taken for faster ones."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+    pieces = [head[:20], head, head + b"bod", head + b"body"]
+    assert [is_whole(piece) for piece in pieces] == [False, False, False, True]
 
 
 def test_times_are_read_from_joined_publications() -> None:

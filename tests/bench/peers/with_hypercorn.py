@@ -20,7 +20,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _QUEUE_MAX = 10_000
-_JSON = [(b"content-type", b"application/json")]
+_ANSWER = b'{"result":{}}'
+_JSON = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))]
 _EVENTS = [(b"content-type", b"text/event-stream")]
 
 
@@ -50,7 +51,7 @@ class _App:
         for subscriber in self._subscribers:
             subscriber.send_nowait(push)
         await send({"type": "http.response.start", "status": 200, "headers": _JSON})
-        await send({"type": "http.response.body", "body": b'{"result":{}}'})
+        await send({"type": "http.response.body", "body": _ANSWER})
 
     async def _websocket(self, receive: Receive, send: Send) -> None:
         async def deliver(push: str) -> None:
