@@ -15,6 +15,7 @@ from node.door.head import Head
 from node.door.response import response
 from node.timers import Timers
 
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RECEIVE_BYTES = 65_536
 # What a refused client may still send, and for how long, before its connection is closed over its answer.
 _FAREWELL_BYTES_MAX = 1_048_576
@@ -33,10 +34,11 @@ class Connection:
         received: read from the socket and not used yet.
         late: the deadline has passed; `receive` finds the end of the stream.
         waiting: the client owes nothing: no byte of a further request has come.
-        closing: no further request is wanted: the answer to this one says `Connection: close`.
+        parting: the answer to each request is the last on the connection and says `Connection: close`.
+        closing: no further request is wanted, not even a first one.
     """
 
-    __slots__ = ("_timers", "closing", "due", "late", "peer", "received", "sock", "waiting")
+    __slots__ = ("_timers", "closing", "due", "late", "parting", "peer", "received", "sock", "waiting")
 
     def __init__(self, sock: socket.socket, peer: str, timers: Timers) -> None:
         self.sock = sock
@@ -44,6 +46,7 @@ class Connection:
         self.received = bytearray()
         self.late = False
         self.waiting = False
+        self.parting = False
         self.closing = False
         self.due = 0
         self._timers = timers
@@ -91,6 +94,11 @@ class Connection:
             data = data[sent:]
             await trio.lowlevel.wait_writable(self.sock)
 
+    async def invite_body(self, head: Head) -> None:
+        """Ask for the request's body if the client waits for that before it sends any (RFC 9110, 10.1.1)."""
+        if head.header("expect").lower() == "100-continue" and not self.received:
+            await self.send(_CONTINUE)
+
     async def answer(
         self,
         head: Head | None,
@@ -136,7 +144,7 @@ class Connection:
 
     def keeps_alive(self, head: Head | None) -> bool:
         """Whether the client and this node both want another request on this connection."""
-        return head is not None and head.keep_alive and not self.closing
+        return head is not None and head.keep_alive and not self.parting and not self.closing
 
     async def _farewell(self) -> None:
         """Let the last answer arrive: closing over unread bytes resets the connection (RFC 9112, 9.6)."""

@@ -16,7 +16,6 @@ from node.door.connection import Connection, connection_header
 from node.door.head import Head
 from node.door.response import response
 from node.telemetry.metrics import Metrics
-from node.transports.request import CONTINUE
 
 log = structlog.get_logger(__name__)
 
@@ -120,8 +119,7 @@ class HttpApi:
         received = connection.received
         length = head.content_length or 0
         if len(received) < length:
-            if head.header("expect").lower() == "100-continue" and not received:
-                await connection.send(CONTINUE)
+            await connection.invite_body(head)
             with trio.move_on_after(self._options.body_deadline_s):
                 while len(received) < length:
                     if not await connection.fill():

@@ -7,9 +7,6 @@ The door hands requests to transports, so these do not import it; here are the s
 import socket
 from typing import Protocol
 
-# RFC 9110, section 10.1.1: what a client may wait for before it sends a body.
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
 
 class Head(Protocol):
     """A request's line and headers, checked; see door.head."""
@@ -52,6 +49,9 @@ class Connection(Protocol):
 
     async def send(self, data: bytes) -> bool:
         """Send all of it; False if the connection broke."""
+
+    async def invite_body(self, head: Head) -> None:
+        """Ask for the request's body where the client waits for that."""
 
     async def answer(
         self, head: Head, status: int, text: str = "", *, fields: str = "", close: bool = False

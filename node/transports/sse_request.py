@@ -10,7 +10,7 @@ from node.protocol.messages import ConnectRequest, StreamPosition
 from node.protocol.reasons import UNKNOWN_CHANNEL
 from node.session import Parts
 from node.transports.refusal import Refusal
-from node.transports.request import CONTINUE, Connection, Head
+from node.transports.request import Connection, Head
 
 _PREFLIGHT_S = 300
 # As long as an epoch may be, to see whether positions fit into an event id before they are known.
@@ -106,8 +106,7 @@ async def _body(connection: Connection, head: Head, config: Config) -> bytes:
     bytes_max = config.uni_sse.max_request_body_size
     if length > bytes_max:
         raise Refusal(413, "body", f"the body is longer than {bytes_max} bytes")
-    if head.header("expect").lower() == "100-continue":
-        await connection.send(CONTINUE)
+    await connection.invite_body(head)
     body = bytearray()
     with trio.move_on_after(config.http_api.body_deadline_s):
         while len(body) < length and (data := await connection.receive()):
