@@ -6,9 +6,9 @@ import msgspec
 import yaml
 
 from node.config.channel_relations import history_meta_ttl_s
-from node.config.durations import format_duration
+from node.config.durations import Duration, format_duration
 from node.config.nats_urls import hide_logins
-from node.config.options import ChannelOptions, Config, Duration
+from node.config.options import ChannelOptions, Config
 from node.config.schema import SECRETS, join
 
 _HIDDEN = "(hidden)"

@@ -22,6 +22,8 @@ SECRETS = frozenset(
         "broker.nats.password",
         "broker.nats.token",
         "broker.nats.url",
+        "catalog.consul.token",
+        "coordinator.token",
     }
 )
 
