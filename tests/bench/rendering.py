@@ -115,7 +115,8 @@ def _met(row: Row) -> str:
         return "invalid"
     if not any(part == "limit" or part in row.ratios for part in row.bound.parts()):
         return "-"
-    return "no" if row.broken(row.bound) else "yes"
+    met = "no" if row.broken(row.bound) else "yes"
+    return f"{met}, in doubt" if row.doubtful else met
 
 
 def as_json(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -52,6 +52,13 @@ def test_json_holds_what_the_table_shows() -> None:
     assert plain["met"] == "yes"
 
 
+def test_a_bound_that_was_met_in_doubt_says_so() -> None:
+    """A figure of rounds that were not what they were meant to be is no proof."""
+    rounds = [Round(NODE, 100, Cpu(0.001), 1.0, load_cpu_s=busy) for busy in (1.0, 1.0, 0.1)]
+    assert "| yes, in doubt |" in markdown([row_of("fanout", "us", rounds, Bound(limit=20))], {})
+    assert "| yes |" in markdown([row_of("fanout", "us", rounds[1:], Bound(limit=20))], {})
+
+
 def test_a_round_is_compared_with_its_neighbour_only() -> None:
     """A round that does not count takes its neighbour along; the others are not compared crosswise."""
     ours = [*rounds_of(NODE, 50, missing=1), *rounds_of(NODE, 20, 30)]
