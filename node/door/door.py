@@ -80,6 +80,7 @@ class Door:
         self._listeners: list[socket.socket] = []
         self.addresses: list[tuple[str, int]] = []
         self.stopping = False
+        self._leaving = False
         metrics.observe("door_connections", lambda: len(self._connections), "TCP connections open now.")
 
     async def serve(
@@ -114,6 +115,18 @@ class Door:
             trio.lowlevel.notify_closing(listener)
             listener.close()
         self._listeners = []
+
+    def leave(self, *, leaving: bool = True) -> None:
+        """Serve on, and end each connection with its next answer: its client should go elsewhere.
+
+        The port stays open, so that those who come all the same are told why not.
+
+        Args:
+            leaving: False takes it back.
+        """
+        self._leaving = leaving
+        for connection in self._connections:
+            connection.parting = leaving
 
     def stop(self) -> None:
         """Accept nothing more, end idle connections, and let each of the others end with its request.
@@ -153,6 +166,7 @@ class Door:
                     break
                 sock.setblocking(False)
                 connection = Connection(sock, address_text(*address[:2]), self._timers)
+                connection.parting = self._leaving
                 self._connections.add(connection)
                 serving.start_soon(self._serve_connection, connection)
 

@@ -16,7 +16,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
 from node.config.options import Config
-from node.door.asgi_request import Receive, Scope, Send
+from node.door.asgi_request import Message, Receive, Scope, Send
 from node.door.connection import Connection
 from node.door.counts import Counts
 from node.door.head import Head
@@ -27,6 +27,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # How long a request may go on after its client has said all, or has gone.
 _GRACE_S = 5.0
+# A connection that is parted from ends so soon after its last response.
+_PARTING_S = 1.0
 # Hypercorn lets these out where a connection ends while it is being written to.
 _CONNECTION_OVER = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -80,8 +82,10 @@ class HandOver:
             # Hypercorn agrees to compression whenever it is offered, and there is no option: 288 kB per
             # connection. `send` is a method of its stream, which has not answered the handshake yet.
             send.__self__.handshake.extensions = None  # type: ignore[attr-defined]
-        with scope["state"]["stream"].request():
-            await self._app(scope, receive, send)
+        stream = scope["state"]["stream"]
+        with stream.request():
+            has_field = scope["type"] == "http" and scope["http_version"].startswith("1")
+            await self._app(scope, receive, stream.last(send) if has_field else send)
 
 
 class _HandedOver(trio.abc.HalfCloseableStream):
@@ -113,6 +117,19 @@ class _HandedOver(trio.abc.HalfCloseableStream):
         finally:
             self._requests -= 1
             self._end_if_over()
+            if self._connection.parting and not self._requests:
+                # HTTP/2 has no field to say so: another request before then is served too.
+                self._connection.expire_at(trio.current_time() + _PARTING_S)
+
+    def last(self, send: Send) -> Send:
+        """`send`, saying in HTTP/1 that this response is the last one if it is."""
+
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._connection.parting:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        return send_last
 
     def _end_if_over(self) -> None:
         if self._over:

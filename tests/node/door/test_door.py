@@ -265,6 +265,22 @@ async def test_stopping_ends_idle_connections_and_lets_requests_end() -> None:
             assert await busy.ended()
 
 
+async def test_a_leaving_door_answers_everybody_once_more() -> None:
+    """The port stays open; each answer is the last on its connection, for old ones and new; or not, again."""
+    async with serving({"/a": echo}) as served:
+        old, kept = await served.connect(), await served.connect()
+        assert "connection" not in (await old.ask(get("/a"))).headers
+        await kept.ask(get("/a"))
+        served.door.leave()
+        for client in (old, await served.connect()):
+            response = await client.ask(get("/a"))
+            assert (response.status, response.headers["connection"]) == (200, "close")
+            assert await client.ended()
+        served.door.leave(leaving=False)
+        for client in (kept, await served.connect()):
+            assert "connection" not in (await client.ask(get("/a"))).headers
+
+
 async def test_serve_returns_when_the_last_connection_has_ended() -> None:
     """Two nurseries: accepting ends with `stop`, serving with the last client."""
     async with serving({"/a": echo}) as served:

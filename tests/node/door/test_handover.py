@@ -132,6 +132,29 @@ async def test_http2_is_spoken() -> None:
         assert json.loads(answers[3])["result"]["offset"]
 
 
+async def test_leaving_ends_each_connection_with_its_response() -> None:
+    """HTTP/1 is told so in the response; HTTP/2 cannot be, and ends soon after its last stream."""
+    async with running() as node:
+        kept, second = await node.connect(), await node.connect()
+        assert "connection" not in (await kept.ask(PAGE)).headers
+        node.door.leave()
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        connection.initiate_connection()
+        fields = [(":method", "GET"), (":path", "/livez"), (":scheme", "http"), (":authority", "test")]
+        connection.send_headers(1, fields, end_stream=True)
+        await second.send(connection.data_to_send())
+        response = await kept.ask(PAGE)
+        assert (response.status, response.headers["connection"]) == (200, "close")
+        assert await kept.ended()
+        received = b""
+        with trio.fail_after(5):
+            while data := await second.receive():
+                received += data
+        events = connection.receive_data(received)
+        body = [event.data for event in events if isinstance(event, h2.events.DataReceived)]
+        assert b"".join(body) == b"alive\n"
+
+
 async def test_stopping_ends_idle_connections_and_finishes_responses() -> None:
     """Hypercorn's idle connections are closed at once, a response under way is completed."""
     async with running() as node:
