@@ -97,8 +97,18 @@ _POSITIVE = (
     "history.resubscribe_rate",
     "node.info_interval_s",
     "shutdown.timeout",
+    "drain.rate",
+    "drain.order_patience_s",
 )
-_NOT_NEGATIVE = ("client.user_connection_limit", "client.connection_limit")
+_NOT_NEGATIVE = (
+    "client.user_connection_limit",
+    "client.connection_limit",
+    "client.connection_rate_limit",
+    "client.connection_age_max_s",
+    "drain.arrivals_quiet_s",
+    "drain.arrivals_wait_max_s",
+    "node.capacity",
+)
 _FILES = tuple(
     f"broker.nats.{name}"
     for name in ("tls.ca_file", "tls.cert_file", "tls.key_file", "credentials_file", "nkey_seed_file")
@@ -137,6 +147,11 @@ RELATIONS: tuple[Relation, ...] = (
         ("http_server.port",),
         lambda c: 0 <= c.http_server.port <= 65535,
         "is {c.http_server.port}; give 1 to 65535, or 0 for any free port",
+    ),
+    Relation(
+        ("node.public_url",),
+        lambda c: not c.node.public_url or patterns.WEB_ADDRESS.fullmatch(c.node.public_url) is not None,
+        "is not http://host[:port] or https://host[:port], with a path or without",
     ),
     Relation(
         ("history.check_batch",),

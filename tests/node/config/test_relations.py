@@ -35,6 +35,10 @@ NEWS = {"name": "news", "history_size": 10, "history_ttl": 60}
         ({"broker.nats.user": "a", "broker.nats.token": "b"}, "broker.nats.user"),
         ({"client.token.hmac_secret_key": "-----BEGIN PUBLIC KEY-----"}, "client.token.hmac_secret_key"),
         ({"client.token.hmac_previous_secret_key": "x"}, "client.token.hmac_previous_secret_key"),
+        ({"client.connection_rate_limit": -1}, "client.connection_rate_limit"),
+        ({"drain.rate": 0}, "drain.rate"),
+        ({"node.public_url": "node-1:8000"}, "node.public_url"),
+        ({"node.public_url": "https://a b"}, "node.public_url"),
         ({"http_api.key": "clé"}, "http_api.key"),
         ({"client.allowed_origins": ["https://a/b"]}, "client.allowed_origins"),
         ({"channel.private_prefix": ":"}, "channel.namespace_boundary"),
@@ -87,6 +91,9 @@ def test_what_does_not_hold_is_refused(overrides: dict[str, Any], path: str) -> 
             ]
         },
         {"channel.without_namespace.channel_regex": "^[a-z]+$"},
+        {"node.public_url": "https://node-1.example:8443/live/"},
+        {"node.public_url": "http://[::1]:8000"},
+        {"drain.arrivals_quiet_s": 0, "drain.arrivals_wait_max_s": 0},
         {"client.token.hmac_secret_key": "new", "client.token.hmac_previous_secret_key": "old"},
     ],
 )
