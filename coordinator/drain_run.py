@@ -1,0 +1,197 @@
+"""Running drains: taken up, carried on, paced, ordered, ended.
+
+Pure; plans are given as copies that may be changed.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from coordinator import drain_steps
+from coordinator.capacity import Budget
+from coordinator.drain_plan import check, leaving, plan_of
+from coordinator.drain_steps import UNFINISHED, rolling
+from coordinator.members import View, alive, living, receivers
+from coordinator.pace import Drain, shares
+from coordinator.settings import PlanSettings
+from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
+
+# How long a node is told to serve again before it is given up.
+SERVE_LIMIT_S = 30.0
+
+
+def adopt(plans: list[Plan], view: View, now: float, settings: PlanSettings) -> None:
+    """Add a plan for every node that leaves on its own and is in none: it is paced with the others.
+
+    Its id comes from the instance, so that two leaders one after another mean the same plan.
+    """
+    ids = {plan.id for plan in plans}
+    running = [plan for plan in plans if plan.state != Plan.CANCELLING]
+    for report in living(view, now, settings.ttl_s):
+        plan_id = f"own-{report.instance}"
+        if not report.leaving.on_its_own or plan_id in ids or plan_of(report.instance, running):
+            continue
+        step = NodeStep(
+            node=report.name,
+            instance=report.instance,
+            state=NodeStep.ORDERED,
+            connections_before=report.connections + report.leaving.sent_away,
+            connections=report.connections,
+            ends_in_s=report.leaving.ends_in_s,
+        )
+        plans.append(
+            Plan(
+                id=plan_id,
+                kind=Plan.DRAIN,
+                state=Plan.RUNNING,
+                steps=[step],
+                deadline_s=report.leaving.ends_in_s,
+                stop=True,
+                on_its_own=True,
+            )
+        )
+
+
+def advance(plans: Sequence[Plan], view: View, now: float, elapsed_s: float, settings: PlanSettings) -> None:
+    """Take up, carry on, cancel and end every drain."""
+    for plan in plans:
+        if plan.kind == Plan.DRAIN and plan.state == Plan.CANCELLING:
+            _cancel(plan, plans, view, now, elapsed_s, settings)
+    for plan in plans:
+        if plan.kind != Plan.DRAIN:
+            continue
+        if plan.state == Plan.REQUESTED:
+            _take_up(plan, plans, view, now, settings)
+        if plan.state == Plan.RUNNING:
+            for step in plan.steps:
+                drain_steps.advance(plan, step, view, now, elapsed_s, settings)
+            _start_next(plan, plans, view, now, settings)
+            _end(plan)
+
+
+def set_rates(
+    plans: Sequence[Plan], view: View, now: float, can_take: Budget, settings: PlanSettings
+) -> None:
+    """Share what the receivers can take among the nodes that send clients away now."""
+    sending = []
+    for plan, step in _active(plans):
+        report = alive(view, step.node, now, settings.ttl_s)
+        step.rate = step.remaining_s = 0.0
+        if step.state == NodeStep.SENDING and report and report.instance == step.instance:
+            sending.append((plan, step, report))
+    drains = [Drain(report.connections, step.ends_in_s) for _, step, report in sending]
+    rates = shares(drains, can_take, settings.lag_s)
+    for (plan, step, report), rate in zip(sending, rates, strict=True):
+        step.rate = rate
+        if not can_take.receivers and plan.on_its_own:
+            step.rate = report.leaving.rate
+        elif not can_take.receivers and plan.force:
+            # Nobody can take them, and they are to go all the same: evenly until the deadline.
+            step.rate = step.connections / max(step.ends_in_s - settings.lag_s, 1.0)
+        step.remaining_s = step.connections / step.rate if step.rate else 0.0
+        if not step.note and step.connections:
+            step.note = _outlook(step, can_take)
+
+
+def orders(plans: Sequence[Plan], view: View, now: float, settings: PlanSettings) -> Iterator[Order]:
+    """Every order that is in force; a node that is to serve again comes before any other."""
+    for plan in plans:
+        if plan.kind == Plan.DRAIN and plan.state == Plan.CANCELLING:
+            for step in plan.steps:
+                if step.state in UNFINISHED:
+                    yield _order(plan, step, Order.SERVE)
+    anyone = bool(receivers(view, now, settings.ttl_s, leaving(plans)))
+    for plan, step in _active(plans):
+        report = alive(view, step.node, now, settings.ttl_s)
+        if report is None or report.instance != step.instance:
+            continue
+        if step.state == NodeStep.RETURNING:
+            yield _order(plan, step, Order.SERVE)
+        elif anyone or not plan.on_its_own:
+            yield _order(plan, step, Order.DRAIN)
+
+
+def _order(plan: Plan, step: NodeStep, action: Order.Action) -> Order:
+    order = Order(node=step.node, instance=step.instance, plan_id=plan.id, action=action)
+    if action == Order.DRAIN:
+        order.rate = step.rate
+        order.ends_in_s = max(0.0, step.ends_in_s)
+        order.stop = plan.stop
+        order.pick = plan.pick
+    return order
+
+
+def _active(plans: Sequence[Plan]) -> Iterator[tuple[Plan, NodeStep]]:
+    for plan in plans:
+        if plan.kind == Plan.DRAIN and plan.state == Plan.RUNNING:
+            yield from ((plan, step) for step in plan.steps if step.state in UNFINISHED)
+
+
+def _take_up(plan: Plan, plans: Sequence[Plan], view: View, now: float, settings: PlanSettings) -> None:
+    refusal = check(plan, view, [p for p in plans if p.state != Plan.REQUESTED], now, settings)
+    plan.state = Plan.FAILED if refusal else Plan.RUNNING
+    if refusal:
+        plan.note = refusal.words
+
+
+def _start_next(plan: Plan, plans: Sequence[Plan], view: View, now: float, settings: PlanSettings) -> None:
+    """Order the steps whose turn has come; after a failure nobody else is taken out of rotation."""
+    out = sum(step.state in UNFINISHED for step in plan.steps)
+    for step in plan.steps:
+        if step.state != NodeStep.PENDING:
+            continue
+        if rolling(plan) and (
+            out >= plan.unavailable_max or any(other.state == NodeStep.FAILED for other in plan.steps)
+        ):
+            return
+        left = receivers(view, now, settings.ttl_s, leaving(plans) | {step.instance})
+        if rolling(plan) and not left and not plan.force:
+            step.note = "waits: no other node could take its clients"
+            return
+        drain_steps.order(plan, step, view)
+        step.note = ""
+        out += 1
+
+
+def _end(plan: Plan) -> None:
+    failed = [step for step in plan.steps if step.state == NodeStep.FAILED]
+    if any(step.state in UNFINISHED for step in plan.steps):
+        return
+    if failed:
+        left = sum(step.state == NodeStep.PENDING for step in plan.steps)
+        plan.state = Plan.FAILED
+        plan.note = "; ".join(f"{step.node}: {step.note}" for step in failed)
+        plan.note += f"; {left} nodes were left as they are" if left else ""
+    elif all(step.state == NodeStep.DONE for step in plan.steps):
+        plan.state = Plan.DONE
+        plan.note = f"{sum(step.sent_away for step in plan.steps)} clients were sent away"
+
+
+def _cancel(
+    plan: Plan, plans: Sequence[Plan], view: View, now: float, elapsed_s: float, settings: PlanSettings
+) -> None:
+    """Have the nodes of a cancelled drain serve again; their part in other drains is over."""
+    for step in plan.steps:
+        if step.state == NodeStep.PENDING:
+            continue
+        step.running_s += elapsed_s
+        report = alive(view, step.node, now, settings.ttl_s)
+        if report is None or report.instance != step.instance or report.leaving.on_its_own:
+            step.state = NodeStep.DONE
+        elif report.state != NodeReport.LEAVING and step.running_s >= settings.lag_s:
+            # Told for so long, an order to leave that was on its way has been overtaken.
+            step.state, step.note = NodeStep.DONE, "is in rotation"
+        elif step.running_s >= SERVE_LIMIT_S:
+            step.state, step.note = NodeStep.FAILED, "did not go back into rotation"
+        else:
+            step.state, step.note = NodeStep.RETURNING, "goes back into rotation"
+        for _, part in _active(plans):
+            if part.instance == step.instance:
+                part.state, part.note = NodeStep.FAILED, f"put back into rotation by plan {plan.id}"
+    if not any(step.state in UNFINISHED for step in plan.steps):
+        plan.state = Plan.CANCELLED
+
+
+def _outlook(step: NodeStep, can_take: Budget) -> str:
+    if not can_take.receivers:
+        return "no node can take clients now"
+    late = step.connections - step.rate * max(0.0, step.ends_in_s)
+    return f"about {late:.0f} clients will be left at the deadline" if late >= 1 else ""
