@@ -1,0 +1,91 @@
+"""One step of everything that is planned: drains first, then what they leave to rebalancing. Pure.
+
+The process around it calls `step` every tick while it leads, writes the plans that changed, and numbers,
+fences and writes the orders. A plan is all the memory there is besides `Pace`, which a new leader starts
+without.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from coordinator import drain_run, rebalance_plan
+from coordinator.capacity import budget
+from coordinator.drain_plan import leaving
+from coordinator.members import View, receivers
+from coordinator.pace import Pace, elapsed_s, natural, observed
+from coordinator.settings import PlanSettings
+from protos.catalog_pb2 import Order, Plan
+
+_ENDED = (Plan.DONE, Plan.FAILED, Plan.CANCELLED)
+
+
+class Stepped(NamedTuple):
+    """What a step decided.
+
+    Attributes:
+        plans: every plan given, the changed ones as new messages, and the new ones of nodes that leave on
+            their own. `running_s`, `ends_in_s` and counts change with every step.
+        orders: all that are in force, without fence and number: one per node at most. An order that is not
+            among them any more is over.
+        pace: for the next step.
+    """
+
+    plans: list[Plan]
+    orders: list[Order]
+    pace: Pace
+
+
+def step(
+    plans: Sequence[Plan], view: View, now: float, settings: PlanSettings, pace: Pace, unix_s: float
+) -> Stepped:
+    """Carry every plan on.
+
+    Args:
+        plans: all of the catalog, ended ones included; they are not changed.
+        view: the cluster.
+        now: monotonic seconds of this process; the time since the last step is what deadlines lose.
+        settings: see there.
+        pace: what the last step returned, `Pace()` for a new leader.
+        unix_s: the time of day, only to be shown to people.
+    """
+    elapsed = elapsed_s(pace, now)
+    sending = sum(step.rate for plan in plans if plan.state == Plan.RUNNING for step in plan.steps)
+    stepped = [_copy(plan) for plan in plans]
+    drain_run.adopt(stepped, view, now, settings)
+    drain_run.advance(stepped, view, now, elapsed, settings)
+    rebalance_plan.advance(stepped, view, now, elapsed, settings)
+
+    stay = receivers(view, now, settings.ttl_s, leaving(stepped))
+    pace = observed(pace, stay, sending, now, settings.lag_s)
+    can_take = budget(stay, natural(pace), settings)
+    drain_run.set_rates(stepped, view, now, can_take, settings)
+    rebalance_plan.set_rates(stepped, can_take)
+
+    orders: dict[str, Order] = {}
+    for order in (
+        *drain_run.orders(stepped, view, now, settings),
+        *rebalance_plan.orders(stepped, settings),
+    ):
+        orders.setdefault(order.node, order)
+    known = {plan.id: plan.state for plan in plans}
+    for plan in stepped:
+        _stamp(plan, known.get(plan.id, Plan.STATE_UNSPECIFIED), unix_s)
+    return Stepped(stepped, list(orders.values()), pace)
+
+
+def _copy(plan: Plan) -> Plan:
+    copy = Plan()
+    copy.CopyFrom(plan)
+    return copy
+
+
+def _stamp(plan: Plan, before: Plan.State, unix_s: float) -> None:
+    if plan.state == before:
+        return
+    if plan.state in _ENDED:
+        plan.ended_at = unix_s
+        for step in plan.steps:
+            step.rate = step.remaining_s = 0.0
+    elif plan.state == Plan.RUNNING:
+        plan.requested_at = plan.requested_at or unix_s
+        plan.started_at = unix_s

@@ -1,0 +1,1 @@
+"""Fleets of a hundred nodes and a million clients, simulated in seconds: what plans do to them."""
