@@ -38,6 +38,10 @@ class BrokerUnavailable(BrokerError):
     """The broker could not be reached, or did not answer, within the deadline."""
 
 
+class NobodyAnswers(BrokerUnavailable):
+    """The broker was reached, and there is nobody who answers what was asked."""
+
+
 class BrokerRejected(BrokerError):
     """The broker answered that it will not do this (limits, permissions, missing stream)."""
 
@@ -237,3 +241,24 @@ class Broker(Protocol):
 
     async def listen(self, topic: str, deliver: Callable[[bytes], None]) -> None:
         """Hear what nodes (this one included) tell `topic` from now on; kept across reconnects."""
+
+    async def ask(self, topic: str, data: bytes) -> bytes:
+        """Ask the node that answers `topic`, this one included, and return its answer; never asked twice.
+
+        Args:
+            topic: one that a single node answers, and to which nothing is told.
+            data: the question.
+
+        Raises:
+            NobodyAnswers: there is no such node.
+            BrokerUnavailable: the question may or may not have been heard.
+            MessageTooLarge: it was not sent.
+        """
+
+    async def answer(self, topic: str, serve: Callable[[bytes], bytes]) -> None:
+        """Answer what is asked of `topic` from now on; kept across reconnects.
+
+        Args:
+            topic: see `ask`.
+            serve: called from the feed with each question: returns the answer at once and does not raise.
+        """

@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 import trio
 
-from node.broker.interface import Head, HistoryOptions, Interest, Listener, Live, Message, Page
+from node.broker.interface import (
+    Head,
+    HistoryOptions,
+    Interest,
+    Listener,
+    Live,
+    Message,
+    NobodyAnswers,
+    Page,
+)
 from node.broker.namespaces import Namespaces
 from node.protocol.messages import StreamPosition
 
@@ -146,6 +155,7 @@ class MemoryStore:
         self.namespaces = namespaces
         self.interests: dict[str, list[MemoryInterest]] = {}
         self.topics: dict[str, list[Callable[[bytes], None]]] = {}
+        self.answering: dict[str, Callable[[bytes], bytes]] = {}
         self._now_ms = now_ms
         self._duplicate_window_s = duplicate_window_s
         self._stored = {
@@ -305,3 +315,16 @@ class MemoryBroker:
         """Hear what is told `topic` from now on."""
         await trio.lowlevel.checkpoint()
         self._store.topics.setdefault(topic, []).append(deliver)
+
+    async def ask(self, topic: str, data: bytes) -> bytes:
+        """Ask the node that answers `topic`; see `Broker.ask`."""
+        await trio.lowlevel.checkpoint()
+        serve = self._store.answering.get(topic)
+        if serve is None:
+            raise NobodyAnswers(f"nobody answers {topic}")
+        return serve(data)
+
+    async def answer(self, topic: str, serve: Callable[[bytes], bytes]) -> None:
+        """Answer what is asked of `topic` from now on."""
+        await trio.lowlevel.checkpoint()
+        self._store.answering[topic] = serve

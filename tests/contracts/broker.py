@@ -4,8 +4,6 @@ The class that inherits overrides the fixture `make_broker`. Its brokers share o
 empty at the start of every test; channels of `brief` expire after half a second of the test's clock.
 """
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 import trio
 from msgspec import Raw
@@ -13,6 +11,7 @@ from msgspec import Raw
 from node.broker.interface import Broker, BrokerRejected, HistoryOptions, Live, Message
 from node.broker.namespaces import Namespaces, NamespaceStore
 from node.protocol.messages import ClientInfo
+from tests.contracts.nodes import MakeBroker, NodesContract, until
 
 SIZE = 4
 HISTORY = HistoryOptions(size=SIZE, ttl_s=60, meta_ttl_s=300)
@@ -26,15 +25,6 @@ NAMESPACES = Namespaces(
     },
     private_prefix="$",
 )
-MakeBroker = Callable[[], Awaitable[Broker]]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again until the condition holds."""
-    with trio.fail_after(15):
-        # The condition is at a server, which sets no event.
-        while not await condition():  # noqa: ASYNC110
-            await trio.sleep(0.02)
 
 
 class Inbox:
@@ -75,7 +65,7 @@ def numbered(count: int, start: int = 0) -> list[str]:
     return [f"m{number}" for number in range(start, start + count)]
 
 
-class BrokerContract:
+class BrokerContract(NodesContract):
     """The promises of node/broker/interface.py."""
 
     @pytest.fixture
@@ -370,23 +360,6 @@ class BrokerContract:
             await broker.read("unknown:a", 0, 1)
         with pytest.raises(BrokerRejected, match="history_ttl"):
             await broker.remove_history("plain:a")
-
-    async def test_nodes_tell_each_other(self, make_broker: MakeBroker) -> None:
-        """What a node tells a topic reaches every node that listens, itself included, in order."""
-        one, other = await make_broker(), await make_broker()
-        heard: list[tuple[str, bytes]] = []
-        await one.listen("topic", lambda data: heard.append(("one", data)))
-        await other.listen("topic", lambda data: heard.append(("other", data)))
-        await one.listen("elsewhere", lambda data: heard.append(("elsewhere", data)))
-        one.tell("topic", b"1")
-        one.tell("topic", b"2")
-
-        async def all_heard() -> bool:
-            return len(heard) >= 4
-
-        await until(all_heard)
-        assert sorted(heard) == [("one", b"1"), ("one", b"2"), ("other", b"1"), ("other", b"2")]
-        assert heard.index(("other", b"1")) < heard.index(("other", b"2"))
 
     async def test_epoch_is_the_streams(self, make_broker: MakeBroker) -> None:
         """Every node names the same epoch, in heads, pages and positions, and another one per namespace."""

@@ -271,7 +271,27 @@ class NatsBroker:
 
     async def listen(self, topic: str, deliver: Callable[[bytes], None]) -> None:
         """Hear what is told `topic` from now on; kept across reconnects."""
-        self.feed.subscribe(self._subjects.node(topic), lambda msg: deliver(msg.payload))
+        await self._hear(topic, lambda msg: deliver(msg.payload))
+
+    async def ask(self, topic: str, data: bytes) -> bytes:
+        """Ask the node that answers `topic`; see `Broker.ask`."""
+        answer = await self.feed.request(self._subjects.node(topic), data, deadline_s=self._deadline_s)
+        return answer.payload
+
+    async def answer(self, topic: str, serve: Callable[[bytes], bytes]) -> None:
+        """Answer what is asked of `topic` from now on; see `Broker.answer`."""
+
+        def receive(msg: Msg) -> None:
+            answer = serve(msg.payload)
+            # Who asked hears nothing then, and gives up at its deadline; the feed counts what it refuses.
+            with contextlib.suppress(BrokerUnavailable):
+                if msg.reply:
+                    self.feed.publish(msg.reply.decode(), answer)
+
+        await self._hear(topic, receive)
+
+    async def _hear(self, topic: str, receive: Callable[[Msg], None]) -> None:
+        self.feed.subscribe(self._subjects.node(topic), receive)
         if self.feed.connected:
             # A feed that breaks now has every subscription in force when it is back.
             with contextlib.suppress(BrokerUnavailable):

@@ -266,7 +266,8 @@ class Feed:
         Cancelled, it forgets the request; it may have been acted on.
 
         Raises:
-            BrokerUnavailable: as `publish`; nobody listens; the connection broke; the deadline passed.
+            NobodyAnswers: nobody listens.
+            BrokerUnavailable: as `publish`; the connection broke; the deadline passed.
             MessageTooLarge: as `publish`.
         """
         call = self._inbox.open(subject, is_last)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from node.broker.interface import BrokerUnavailable
+from node.broker.interface import BrokerUnavailable, NobodyAnswers
 from node.broker.nats.protocol import Msg
 
 # The status a server answers with when nobody listens to the subject of a request.
@@ -29,7 +29,7 @@ class Call:
         self.answers: list[Msg] = []
         self._subject = subject
         self._is_last = is_last
-        self._failure = ""
+        self._failure: BrokerUnavailable | None = None
         self._done = trio.Event()
 
     @property
@@ -40,27 +40,28 @@ class Call:
     def take(self, answer: Msg) -> None:
         """Take an answer; the last one, or the news that nobody listens, ends the call."""
         if answer.status == NO_RESPONDERS and not answer.payload:
-            self.fail(f"nobody answers requests to {self._subject}")
+            self.fail(NobodyAnswers(f"nobody answers requests to {self._subject}"))
             return
         self.answers.append(answer)
         if self._is_last(answer):
             self._done.set()
 
-    def fail(self, reason: str) -> None:
+    def fail(self, failure: BrokerUnavailable) -> None:
         """End the call without its last answer."""
-        self._failure = reason
+        self._failure = failure
         self._done.set()
 
     async def wait(self, deadline_s: float) -> list[Msg]:
         """Wait for the last answer.
 
         Raises:
-            BrokerUnavailable: nobody listens, the connection broke, or the deadline passed.
+            NobodyAnswers: nobody listens.
+            BrokerUnavailable: the connection broke, or the deadline passed.
         """
         with trio.move_on_after(deadline_s):
             await self._done.wait()
-        if self._failure:
-            raise BrokerUnavailable(self._failure)
+        if self._failure is not None:
+            raise self._failure
         if not self.ended:
             count = len(self.answers)
             raise BrokerUnavailable(
@@ -109,4 +110,4 @@ class Inbox:
     def fail_all(self, reason: str) -> None:
         """End every open call."""
         for call in self._calls.values():
-            call.fail(reason)
+            call.fail(BrokerUnavailable(reason))

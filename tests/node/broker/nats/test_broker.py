@@ -242,6 +242,21 @@ async def test_a_tombstone_whose_answer_is_lost_is_left_all_the_same(make_broker
     assert [(live.offset, live.tombstone) for live in page.messages] == [(position.offset, True)]
 
 
+async def test_what_is_told_to_a_topic_of_questions_harms_nobody(make_broker: Any) -> None:
+    """A message that expects no answer, from whoever may publish to the subject, gets none."""
+    broker = await make_broker()
+    heard: list[bytes] = []
+
+    def serve(data: bytes) -> bytes:
+        heard.append(data)
+        return b"answer"
+
+    await broker.answer("topic", serve)
+    broker.tell("topic", b"told")
+    assert await broker.ask("topic", b"asked") == b"answer"
+    assert heard == [b"told", b"asked"]
+
+
 async def test_calls_end_by_their_deadline(server: NatsServer, connect: Brokers) -> None:
     """Without a server every call ends by its deadline with BrokerUnavailable."""
     broker = await connect(server.url, request_deadline_s=0.3)
@@ -253,6 +268,7 @@ async def test_calls_end_by_their_deadline(server: NatsServer, connect: Brokers)
         lambda: broker.heads(["news", "split:a", "split:b"]),
         lambda: broker.remove_history("news"),
         lambda: broker.subscribe("news", print),
+        lambda: broker.ask("topic", b"x"),
     ):
         began_at = trio.current_time()
         with pytest.raises(BrokerUnavailable):
