@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from node.config.catalog_relations import broken_catalog
 from node.config.errors import InvalidConfig, Problem
 from node.config.files import read_config_file
 from node.config.options import Config, Namespace
@@ -171,7 +172,7 @@ class _Settings:
     def check(self, config: Config) -> None:
         """Add what does not hold between options, unless one of them is wrong by itself."""
         wrong = {problem.path for problem in self.problems}
-        for paths, text in broken(config):
+        for paths, text in (*broken(config), *broken_catalog(config)):
             if any(path == bad or path.startswith(f"{bad}[") for path in paths for bad in wrong):
                 continue
             sources = dict.fromkeys(filter(None, map(self._source, paths)))
