@@ -31,6 +31,14 @@ MAY_IMPORT = {
     "node.telemetry": ("node.telemetry", "node.config", "node.protocol"),
     "node.access": ("node.access", "node.config", "node.protocol"),
     "node.broker": ("node.broker", "node.config", "node.protocol"),
+    # What a node tells of itself, and is told; it knows none of the parts it tells of.
+    "node.catalog": (
+        "node.catalog",
+        "node.broker.interface",
+        "node.broker.nats",
+        "node.config",
+        "protos",
+    ),
     "node.outbox": (),
     "node.hub": (
         "node.broker.interface",
@@ -87,6 +95,7 @@ MAY_IMPORT = {
         "node.transports.websocket_frames",
     ),
     "coordinator": ("coordinator", "protos"),
+    "coordinator.catalog": ("coordinator.catalog", "protos"),
     "chaos": ("chaos", "protos"),  # the judge is independent of what it judges
     "deploy": ("deploy", "node", "coordinator", "chaos", "protos"),
 }
@@ -98,10 +107,22 @@ MAY_NOT_IMPORT = {
         "the protocol core is sans-I/O: what it needs of clock, chance and network are arguments",
     ),
     "node.config": (("trio", "structlog", "logging"), "settings are plain data: return what is to be said"),
-    "node": (("logging", "threading", "asyncio"), "use structlog.get_logger(__name__) and trio"),
+    "node": (
+        ("logging", "threading", "asyncio", "trio_asyncio", "nats"),
+        "use structlog.get_logger(__name__), trio, and node.broker.nats for NATS",
+    ),
+    "coordinator": (
+        ("logging", "threading", "asyncio", "trio_asyncio", "nats"),
+        "use structlog.get_logger(__name__) and trio; what needs asyncio is behind one module",
+    ),
     "deploy": (("asyncio",), "use trio"),
 }
 EXCEPTIONS = {
+    # nats-py and what it needs: one module speaks to it, the others hand it questions.
+    "coordinator.catalog.nats_bucket": ("nats",),
+    "coordinator.catalog.nats_link": ("asyncio", "trio_asyncio", "nats"),
+    "coordinator.catalog.nats_kv": ("trio_asyncio", "nats"),
+    "coordinator.grpc_api": ("asyncio", "trio_asyncio"),
     "node.telemetry": ("logging",),  # sets up what libraries log
 }
 
@@ -228,8 +249,13 @@ def test_every_third_party_import_is_a_declared_dependency() -> None:
         "nats-py": "nats",
         "prometheus-client": "prometheus_client",
         "protobuf": "google",
+        "grpcio": "grpc",
+        "grpcio-health-checking": "grpc_health",
+        "grpcio-reflection": "grpc_reflection",
+        "py-consul": "consul",
         "pyjwt": "jwt",
         "pyyaml": "yaml",
+        "trio-asyncio": "trio_asyncio",
         "trio-websocket": "trio_websocket",
     }
 

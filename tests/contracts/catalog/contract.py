@@ -1,0 +1,255 @@
+"""What every catalog promises, as tests: `class TestX(CatalogContract)` runs them against X.
+
+Both sides meet over real servers. The class that inherits overrides the fixture `place`.
+"""
+
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+
+from coordinator.catalog.interface import CatalogUnavailable, Conflict, NodeGone, NodeSeen
+from protos.catalog_pb2 import NodeReport, Order, Plan
+from tests.contracts.catalog.people import led, registered, until, watching
+from tests.contracts.catalog.places import INTERVAL_S, LEADER_TTL_S, TTL_S, Place
+
+VISIBLE_S = 1.0
+# Servers look for what is over not all the time.
+SLACK_S = 1.0
+ODD_NAMES = ("node.with.dots", "a b/c>*$", "größe=%2E", "x" * 60)
+
+
+class CatalogContract:
+    """The promises of coordinator/catalog/interface.py and node/catalog/interface.py."""
+
+    @pytest.fixture
+    def place(self) -> Place:
+        raise NotImplementedError
+
+    async def test_reports_are_seen_whole_and_at_once(self, place: Place) -> None:
+        """A change of a node's state reaches a coordinator within a second, with every field."""
+        async with watching(place) as watcher, registered(place, "n1") as (node, task):
+            await watcher.until(lambda: "n1" in watcher.nodes, VISIBLE_S)
+            first = watcher.nodes["n1"]
+            expected = node.report()
+            expected.number = first.number
+            first.addresses.sort(key=lambda address: address.transport)
+            expected.addresses.sort(key=lambda address: address.transport)
+            assert first == expected
+            node.state = NodeReport.LEAVING
+            task.catalog.changed()  # type: ignore[attr-defined]
+            await watcher.until(lambda: watcher.nodes["n1"].state == NodeReport.LEAVING, VISIBLE_S)
+
+    async def test_who_comes_later_sees_what_is_there(self, place: Place) -> None:
+        """A watch begins with everything there is, then says that this was all."""
+        async with registered(place, "n1") as _, registered(place, "n2") as _, watching(place) as first:
+            await first.until(lambda: len(first.nodes) == 2)
+            await first.catalog.put_plan(Plan(id="p1"), 0)
+            async with watching(place, "c2") as second:
+                assert set(second.plans) == {"p1"}
+                await second.until(lambda: len(second.nodes) == 2, INTERVAL_S + SLACK_S)
+
+    async def test_a_node_that_leaves_is_gone_at_once(self, place: Place) -> None:
+        """Who says goodbye is out within a second, and does not come back by a report that was under way."""
+        async with watching(place) as watcher, registered(place, "n1") as (_, task):
+            await watcher.until(lambda: "n1" in watcher.nodes)
+            await task.leave()
+            await watcher.until(lambda: "n1" not in watcher.nodes, VISIBLE_S)
+            await trio.sleep(INTERVAL_S)
+            assert "n1" not in watcher.nodes
+
+    async def test_a_silent_node_is_out_and_comes_back(self, place: Place) -> None:
+        """A node that hangs is out within its time to live, and in again with its next report."""
+        async with watching(place) as watcher, registered(place, "n1") as (_, task):
+            await watcher.until(lambda: "n1" in watcher.nodes)
+            task.stop()
+            await watcher.until(lambda: "n1" not in watcher.nodes, TTL_S + SLACK_S)
+            task.start()
+            await watcher.until(lambda: "n1" in watcher.nodes, VISIBLE_S)
+            await trio.sleep(TTL_S)
+            assert "n1" in watcher.nodes
+
+    async def test_a_restarted_node_is_another_instance(self, place: Place) -> None:
+        """The reports of a new process replace those of the old one, though its numbers begin again."""
+        async with watching(place) as watcher:
+            async with registered(place, "n1", "old"):
+                await watcher.until(lambda: "n1" in watcher.nodes and watcher.nodes["n1"].number > 1)
+            async with registered(place, "n1", "new"):
+                await watcher.until(lambda: watcher.nodes["n1"].instance == "new", VISIBLE_S)
+
+    async def test_names_of_any_kind(self, place: Place) -> None:
+        """Names may hold what keys cannot; orders find the node they are for."""
+        async with watching(place) as watcher, AsyncExitStack() as stack:
+            nodes = [(await stack.enter_async_context(registered(place, name)))[0] for name in ODD_NAMES]
+            await watcher.until(lambda: set(watcher.nodes) == set(ODD_NAMES))
+            for name in ODD_NAMES:
+                await watcher.catalog.put_order(Order(node=name, number=7))
+            await until(lambda: all(node.orders for node in nodes))
+            assert all([order.node for order in node.orders] == [node.name] for node in nodes)
+
+    async def test_orders_reach_their_node(self, place: Place) -> None:
+        """An order is handed over if it was there at the start, and when it changes; clearing it is none."""
+        async with watching(place) as watcher:
+            await watcher.catalog.put_order(Order(node="n1", number=1, rate=2.5))
+            async with registered(place, "n1") as (node, _), registered(place, "n2") as (other, _):
+                await until(lambda: node.orders)
+                for number in (2, 3):
+                    await watcher.catalog.put_order(Order(node="n1", number=number))
+                    await until(lambda number=number: node.orders[-1].number == number, VISIBLE_S)
+                assert node.orders[0] == Order(node="n1", number=1, rate=2.5)
+                count = len(node.orders)
+                await watcher.catalog.clear_order("n1")
+                await watcher.catalog.clear_order("n1")
+                await trio.sleep(2 * INTERVAL_S)
+                assert len(node.orders) == count
+                assert not other.orders
+            async with registered(place, "n1") as (node, _):
+                await watcher.until(lambda: "n1" in watcher.nodes)
+                await trio.sleep(INTERVAL_S)
+                assert not node.orders
+
+    async def test_plans_are_compared_and_set(self, place: Place) -> None:
+        """Of two that write from the same version one fails; everybody sees what was written and removed."""
+        async with watching(place) as one, watching(place, "c2") as two:
+            version = await one.catalog.put_plan(Plan(id="p1", note="a"), 0)
+            with pytest.raises(Conflict):
+                await two.catalog.put_plan(Plan(id="p1", note="b"), 0)
+            await two.until(lambda: "p1" in two.plans, VISIBLE_S)
+            assert two.plans["p1"].version == version
+            newer = await two.catalog.put_plan(Plan(id="p1", note="c"), version)
+            with pytest.raises(Conflict):
+                await one.catalog.put_plan(Plan(id="p1", note="d"), version)
+            await one.until(lambda: one.plans["p1"].version == newer, VISIBLE_S)
+            assert one.plans["p1"].plan.note == "c"
+            await one.catalog.remove_plan("p1")
+            await one.catalog.remove_plan("p1")
+            await two.until(lambda: not two.plans, VISIBLE_S)
+            assert await one.catalog.put_plan(Plan(id="p1"), 0)
+
+    async def test_one_leads(self, place: Place) -> None:
+        """Of several that try at once one leads, and everybody knows who."""
+        async with AsyncExitStack() as stack:
+            names = ["c1", "c2", "c3"]
+            watchers = [await stack.enter_async_context(watching(place, name)) for name in names]
+            terms = {}
+
+            async def stand(number: int) -> None:
+                terms[names[number]] = await watchers[number].catalog.lead(names[number], "http://x")
+
+            async with trio.open_nursery() as nursery:
+                for number in range(3):
+                    nursery.start_soon(stand, number)
+            (leader,) = [name for name, term in terms.items() if term is not None]
+            for watcher in watchers:
+                await watcher.until(lambda watcher=watcher: watcher.leader == leader, VISIBLE_S)
+                assert await watcher.catalog.lead("late", "http://late") is None
+
+    async def test_who_renews_leads_on(self, place: Place) -> None:
+        """A leader that renews stays it, for longer than the time to live."""
+        async with watching(place) as one, watching(place, "c2") as two:
+            term = await led(one, "c1")
+            for _ in range(8):
+                assert await term.renew()
+                await trio.sleep(LEADER_TTL_S / 4)
+                assert await two.catalog.lead("c2", "http://c2") is None
+            assert one.leader == two.leader == "c1"
+
+    async def test_a_silent_leader_is_replaced(self, place: Place) -> None:
+        """After its time to live another takes over, with a higher fence; the old one's renewal fails."""
+        async with watching(place) as one, watching(place, "c2") as two:
+            old = await led(one, "c1")
+            began_at = trio.current_time()
+            new = await led(two, "c2", LEADER_TTL_S + 2 * SLACK_S)
+            assert trio.current_time() - began_at >= LEADER_TTL_S / 2
+            assert new.fence > old.fence
+            assert not await old.renew()
+            await one.until(lambda: one.leader == "c2", VISIBLE_S)
+            await old.resign()
+            assert await new.renew()
+
+    async def test_who_resigns_is_replaced_at_once(self, place: Place) -> None:
+        """Nobody waits for the time to live of a leader that stopped; fences grow."""
+        async with watching(place) as one, watching(place, "c2") as two:
+            fences = []
+            for _ in range(3):
+                for name, watcher in (("c1", one), ("c2", two)):
+                    began_at = trio.current_time()
+                    term = await led(watcher, name)
+                    assert trio.current_time() - began_at < LEADER_TTL_S / 2 or not fences
+                    fences.append(term.fence)
+                    await term.resign()
+            assert fences == sorted(set(fences))
+            await one.until(lambda: not one.leader, VISIBLE_S)
+
+    async def test_an_emptied_catalog_fills_again(self, place: Place) -> None:
+        """Nodes register again by themselves, a new leader has a higher fence, and plans can be written."""
+        async with watching(place) as watcher, registered(place, "n1") as (node, _):
+            await watcher.until(lambda: "n1" in watcher.nodes)
+            term = await led(watcher, "c1")
+            await watcher.catalog.put_plan(Plan(id="p1"), 0)
+            await watcher.until(lambda: watcher.plans)
+            await place.empty()
+            number = watcher.nodes["n1"].number if "n1" in watcher.nodes else 0
+            await watcher.until(lambda: not watcher.plans)
+            await watcher.until(lambda: "n1" in watcher.nodes and watcher.nodes["n1"].number > number + 1)
+            with trio.fail_after(10):
+                while True:
+                    try:
+                        renewed = await term.renew()
+                        break
+                    except CatalogUnavailable:
+                        await trio.sleep(0.1)
+            assert not renewed
+            assert (await led(watcher, "c1")).fence > term.fence
+            await watcher.catalog.put_plan(Plan(id="p2"), 0)
+            await watcher.catalog.put_order(Order(node="n1", number=5))
+            await until(lambda: node.orders and node.orders[-1].number == 5)
+
+    async def test_servers_that_start_again(self, place: Place) -> None:
+        """After a restart both sides come back by themselves, and nodes were not taken for gone meanwhile."""
+        async with watching(place) as watcher, registered(place, "n1") as (node, task):
+            await watcher.until(lambda: "n1" in watcher.nodes)
+            place.server.kill()
+            await until(lambda: watcher.catalog.contact_s > 1)
+            with pytest.raises(CatalogUnavailable):
+                await watcher.catalog.put_order(Order(node="n1"))
+            with pytest.raises(CatalogUnavailable):
+                await watcher.catalog.put_plan(Plan(id="p1"), 0)
+            count, caught_up = len(watcher.events), watcher.caught_up
+            await trio.sleep(TTL_S)
+            assert len(watcher.events) == count
+            assert task.catalog.failures  # type: ignore[attr-defined]
+            await trio.to_thread.run_sync(place.server.start)
+            await watcher.until(lambda: watcher.caught_up > caught_up and watcher.catalog.contact_s < 1)
+            number = watcher.nodes["n1"].number
+            await watcher.until(lambda: watcher.nodes["n1"].number > number + 2)
+            assert NodeGone("n1") not in watcher.events
+            await watcher.catalog.put_order(Order(node="n1", number=9))
+            await until(lambda: node.orders and node.orders[-1].number == 9)
+
+    async def test_servers_that_hang(self, place: Place) -> None:
+        """While nothing answers, contact is lost and calls fail; what changed is seen afterwards."""
+        async with watching(place) as watcher, registered(place, "n1") as (node, _):
+            await watcher.until(lambda: "n1" in watcher.nodes)
+            place.server.freeze()
+            try:
+                await until(lambda: watcher.catalog.contact_s > TTL_S / 2)
+                with pytest.raises(CatalogUnavailable), trio.fail_after(6):
+                    await watcher.catalog.put_plan(Plan(id="p1"), 0)
+                node.state = NodeReport.LEAVING
+                await trio.sleep(TTL_S)
+                assert watcher.catalog.contact_s > TTL_S
+            finally:
+                place.server.thaw()
+            await watcher.until(lambda: watcher.catalog.contact_s < 1)
+            await watcher.until(lambda: watcher.nodes["n1"].state == NodeReport.LEAVING)
+
+    async def test_a_watch_tells_of_one_node_in_order(self, place: Place) -> None:
+        """What is yielded of a node never goes back to an older report."""
+        async with watching(place) as watcher, registered(place, "n1") as (_, task):
+            for _ in range(20):
+                task.catalog.changed()  # type: ignore[attr-defined]
+                await trio.sleep(0.02)
+            await watcher.until(lambda: "n1" in watcher.nodes and watcher.nodes["n1"].number > 3)
+            numbers = [event.report.number for event in watcher.events if isinstance(event, NodeSeen)]
+            assert numbers == sorted(set(numbers))

@@ -1,0 +1,132 @@
+"""The two catalogs, as real servers with what happens to them. No test lives here.
+
+A place makes both sides of its catalog: what a node uses, and what a coordinator uses.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import trio
+from msgspec import structs
+
+from coordinator.catalog.access import ConsulAccess, NatsAccess
+from coordinator.catalog.consul import ConsulCatalog as ConsulView
+from coordinator.catalog.interface import Catalog as View
+from coordinator.catalog.nats_kv import NatsCatalog as NatsView
+from node.broker.nats.feed import Feed
+from node.catalog.consul import ConsulCatalog
+from node.catalog.interface import Catalog
+from node.catalog.nats import NatsCatalog
+from node.config.coordination import CatalogOptions, ConsulOptions
+from node.config.durations import Duration
+from node.config.options import NatsOptions
+from tests.consul_server import ConsulServer
+from tests.nats_server import NatsServer
+
+INTERVAL_S = 0.4
+TTL_S = 2.0
+LEADER_TTL_S = 2.0
+
+
+def catalog_options(interval_s: float = INTERVAL_S, ttl_s: float = TTL_S) -> CatalogOptions:
+    """Quick ones, unless told."""
+    return CatalogOptions(report_interval_s=Duration(interval_s), ttl_s=Duration(ttl_s))
+
+
+class Place(Protocol):
+    """A catalog's servers.
+
+    Attributes:
+        server: freeze it, thaw it, kill it, start it.
+    """
+
+    server: NatsServer | ConsulServer
+
+    def node(self, name: str) -> AbstractAsyncContextManager[Catalog]:
+        """The node's side, with what it needs running."""
+
+    def view(self, name: str = "c1") -> View:
+        """The coordinator's side, to be run."""
+
+    async def empty(self) -> None:
+        """Take away everything that is stored."""
+
+
+class OnNats:
+    """NATS with JetStream.
+
+    Args:
+        server: one.
+        options: of the nodes.
+    """
+
+    def __init__(self, server: NatsServer, options: CatalogOptions | None = None) -> None:
+        self.server = server
+        self._catalog = options or catalog_options()
+        self._options = NatsOptions(url=server.url, reconnect_delay_max_s=Duration(0.2))
+
+    @asynccontextmanager
+    async def node(self, name: str) -> AsyncIterator[Catalog]:
+        feed = Feed(self._options, name=name, on_broken=lambda: None, on_restored=lambda: None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(feed.run)
+            await feed.wait_connected(5)
+            yield NatsCatalog(feed, self._options, self._catalog, name=name)
+            nursery.cancel_scope.cancel()
+
+    def view(self, name: str = "c1") -> View:
+        access = NatsAccess(url=self.server.url, request_deadline_s=1.0)
+        return NatsView(access, name=name, ttl_s=TTL_S, leader_ttl_s=LEADER_TTL_S)
+
+    async def empty(self) -> None:
+        async with running_feed(self.server.url) as feed:
+            for bucket in ("broadcast_nodes", "broadcast_plans"):
+                await feed.request(f"$JS.API.STREAM.DELETE.KV_{bucket}", b"", deadline_s=5)
+
+
+@asynccontextmanager
+async def running_feed(url: str) -> AsyncIterator[Feed]:
+    """A connection of the test's own."""
+    feed = Feed(NatsOptions(url=url), name="test", on_broken=lambda: None, on_restored=lambda: None)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(feed.run)
+        await feed.wait_connected(5)
+        yield feed
+        nursery.cancel_scope.cancel()
+
+
+class OnConsul:
+    """Consul, one agent.
+
+    Args:
+        server: the agent.
+        token: for its ACL.
+        ca_file: for its certificate.
+        options: of the nodes.
+    """
+
+    def __init__(
+        self,
+        server: ConsulServer,
+        *,
+        token: str = "",
+        ca_file: str = "",
+        options: CatalogOptions | None = None,
+    ) -> None:
+        self.server = server
+        self._catalog = options or catalog_options()
+        self._token = token
+        self._ca_file = ca_file
+
+    @asynccontextmanager
+    async def node(self, name: str) -> AsyncIterator[Catalog]:
+        consul = ConsulOptions(url=self.server.url, token=self._token, ca_file=self._ca_file)
+        yield ConsulCatalog(structs.replace(self._catalog, consul=consul), name=name)
+
+    def view(self, name: str = "c1") -> View:
+        access = ConsulAccess(url=self.server.url, token=self._token, ca_file=self._ca_file)
+        return ConsulView(access, ttl_s=TTL_S, leader_ttl_s=LEADER_TTL_S)
+
+    async def empty(self) -> None:
+        self.server.empty()
