@@ -1,6 +1,6 @@
 """Whether new clients should come to this node, and if not, why: what `/readyz` answers."""
 
-import trio
+from collections.abc import Callable
 
 from node.broker.interface import Broker
 
@@ -17,20 +17,20 @@ class Readiness:
     Args:
         broker: without it no client can be served.
         lost_max_s: how long the broker may be away before clients should go elsewhere, seconds.
-        stopping: set when the node leaves.
+        leaving: why the node is out of rotation, "" while it is not.
     """
 
-    def __init__(self, broker: Broker, lost_max_s: float, stopping: trio.Event) -> None:
+    def __init__(self, broker: Broker, lost_max_s: float, leaving: Callable[[], str]) -> None:
         self._broker = broker
         self._lost_max_s = lost_max_s
-        self._stopping = stopping
+        self._leaving = leaving
         self._was_connected = False
         self._was_complete = False
 
     def refusal(self) -> str:
         """Why new clients should not come, "" if they should."""
-        if self._stopping.is_set():
-            return "the node is stopping"
+        if leaving := self._leaving():
+            return leaving
         if self._broker.connected:
             self._was_connected = True
         elif not self._was_connected:

@@ -1,61 +1,53 @@
 """Composition root: builds a node's parts, owns its nurseries and the order in which it stops.
 
 Started first and stopped last is what clients depend on: the broker, then the hub and the timers, then the
-door. Stopping goes the other way: nothing new is accepted, everything queued is written, every client is
-told, and only then the parts end.
+door. Stopping goes the other way: the node leaves rotation with its port open, every client is sent away
+after everything queued for it, the port closes, and only then the parts end.
 """
 
 import gc
 import os
-import random
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from importlib.metadata import version as distribution_version
 from uuid import uuid4
 
 import structlog
 import trio
 
-from node.access.api_key import ApiKeyCheck
 from node.access.channels import ChannelRules
 from node.access.origins import OriginCheck
-from node.api.envelope import JsonApi
 from node.api.methods import Api
 from node.api.publisher import Publisher
+from node.arrivals import Arrivals
 from node.broker.interface import Broker, BrokerUnavailable
-from node.broker.memory import MemoryBroker, MemoryStore
-from node.broker.namespaces import Namespaces
-from node.broker.nats.broker import NatsBroker
 from node.config.cautions import warnings
 from node.config.options import Config
-from node.door.asgi_app import AsgiApp
-from node.door.asgi_pages import endpoints
-from node.door.door import Door, Handler
-from node.door.handover import HandOver
-from node.door.http_api import PATH, PREFIX, HttpApi
+from node.drain import Drain
+from node.entrance import open_entrance
 from node.history.channels import Channels
 from node.hub import Hub
+from node.leaving import Leaving
+from node.links import open_broker, open_catalog
 from node.members import Members, NodeInfo
+from node.observed import observe_parts
 from node.outbox import Writers
-from node.pages import demo_page
-from node.protocol.reasons import SHUTDOWN
+from node.protocol.reasons import INSUFFICIENT_STATE, MOVED, SHUTDOWN, DisconnectReason
 from node.readiness import Readiness
+from node.report import Identity, Reporter
 from node.session import Parts
 from node.sessions import Sessions
 from node.telemetry.logs import MissingLines, configure_logging
 from node.telemetry.metrics import Metrics, watch_loop_lag
-from node.telemetry.series import BROKER_COUNTERS
 from node.timers import Timers
-from node.transports import sse, websocket
 
 VERSION = distribution_version("broadcast-cluster")
 # Of the time to stop, what is kept for the parts behind the door: telling the broker goodbye.
 _STOP_MARGIN_S = 1.0
-# Of the time to stop, how much what is queued may take to be written; the rest is for the goodbyes.
-_WRITING_SHARE = 0.5
+# Of the time to stop, at most how much the last clients sent away have for their goodbye.
+_GOODBYE_SHARE = 0.25
 # Objects made before the collector looks at the young ones: a connect makes hundreds that all live long.
 _GC_THRESHOLDS = (50_000, 50, 1000)
 
@@ -126,7 +118,7 @@ class Node:
         missing_lines: the log's, for the metrics.
 
     Attributes:
-        stopping: set it to stop.
+        stopping: set it to leave rotation, send everybody away, and end.
     """
 
     def __init__(
@@ -137,20 +129,26 @@ class Node:
         self._started_at = time.monotonic()
         self._uid = str(uuid4())
         self.stopping = trio.Event()
+        self._reporting = trio.CancelScope()
         self.name = node_name(config)
         self.metrics = Metrics(version=VERSION, node=self.name)
         self.timers = Timers()
         self.hub = Hub(self.metrics)
         self.rules = ChannelRules(config.channel)
-        self.broker = _broker(config, self.name)
+        self.broker = open_broker(config, self.name)
         self.channels = open_channels(config, self.broker, self.hub, self.rules, self.metrics)
         self.sessions = Sessions(config.client.connection_limit, config.client.user_connection_limit)
         self.publisher = Publisher(self.broker, self.rules, self.metrics)
         self.members = Members(self.broker, self.describe, config.node.info_interval_s)
-        self.readiness = Readiness(self.broker, config.broker.lost_max_s, self.stopping)
+        self.drain = Drain(config.drain, self._uid, trio.current_time())
+        self.leaving = Leaving(self.drain, self.sessions, self.hub, self._why_away, self._phase_changed)
+        self.readiness = Readiness(self.broker, config.broker.lost_max_s, lambda: self.drain.reason)
+        self.catalog = open_catalog(config, self.broker, self.name)
         self.api = Api(
             self.publisher, self.channels, self.broker, self.rules, self.members.nodes, self.metrics
         )
+        rate_limit = config.client.connection_rate_limit
+        arrivals = Arrivals(self.sessions, lambda: self.drain.leaves, rate_limit, self.drain.arrived)
         self.parts = Parts(
             config=config,
             rules=self.rules,
@@ -162,11 +160,19 @@ class Node:
             metrics=self.metrics,
             writers=Writers(config.client.queue_max_size, background),
             origins=OriginCheck(config.client.allowed_origins),
-            accepting=lambda: not self.stopping.is_set(),
+            refusal=arrivals.refusal,
             version=VERSION,
         )
-        self.door, self._hand_over = self._open_door()
-        self._observe(missing_lines or MissingLines())
+        self.door, self._hand_over = open_entrance(self.parts, self.api, self.readiness)
+        observe_parts(
+            self.parts,
+            broker=self.broker,
+            members=self.members,
+            missing_lines=missing_lines or MissingLines(),
+            readiness=self.readiness,
+            drain=self.drain,
+            catalog=self.catalog,
+        )
 
     def describe(self) -> NodeInfo:
         """What this node tells the others of itself."""
@@ -182,7 +188,7 @@ class Node:
         )
 
     async def run(self, on_ready: Callable[[str, int], None] | None) -> None:
-        """Serve until `stopping` is set and everybody has gone or the deadline has passed.
+        """Serve until told to end, by `stopping` or an order, and everybody has gone or the time is over.
 
         Args:
             on_ready: called with address and port, once, when clients can be served.
@@ -195,27 +201,62 @@ class Node:
             addresses = await serving.start(self.door.serve)
             await self._background.start(self.broker.run, self.channels)
             await self._background.start(self.channels.run)
-            for task in (self.hub.run, self.timers.run, self.members.run):
+            for task in (self.hub.run, self.timers.run, self.members.run, self.leaving.run):
                 self._background.start_soon(task)
+            self._background.start_soon(self._report, addresses[0][1])
             self._background.start_soon(watch_loop_lag, self.metrics)
             self._background.start_soon(self._announce, addresses[0], on_ready)
-            await self.stopping.wait()
-            serving.cancel_scope.deadline = (
-                trio.current_time() + self._config.shutdown.timeout - _STOP_MARGIN_S
-            )
+            self._background.start_soon(self._leave_when_told, serving.cancel_scope)
+            await self.leaving.done.wait()
+            self._end_in_time(serving.cancel_scope)
             self.door.stop()
-            await self._close_sessions()
             await self._hand_over.stop()
         await self._say_goodbye()
 
+    async def _leave_when_told(self, serving: trio.CancelScope) -> None:
+        await self.stopping.wait()
+        self._end_in_time(serving)
+        options = self._config
+        goodbye_s = min(options.client.close_deadline_s, options.shutdown.timeout * _GOODBYE_SHARE)
+        self.leaving.stop(max(0.0, options.shutdown.timeout - _STOP_MARGIN_S - goodbye_s))
+
+    def _end_in_time(self, serving: trio.CancelScope) -> None:
+        """Whatever is still being served ends by the deadline of the first thing that ended the node."""
+        end_at = trio.current_time() + self._config.shutdown.timeout - _STOP_MARGIN_S
+        serving.deadline = min(serving.deadline, end_at)
+
+    def _why_away(self, stays: bool) -> DisconnectReason:
+        """What a client is told that is sent away; see Leaving."""
+        if self.broker.disconnected_for_s > self._config.broker.lost_max_s:
+            return INSUFFICIENT_STATE
+        return MOVED if stays else SHUTDOWN
+
+    def _phase_changed(self) -> None:
+        self.door.leave(leaving=self.drain.leaves)
+        if self.catalog is not None:
+            self.catalog.changed()
+
+    async def _report(self, port: int) -> None:
+        """Say in the catalog how things are, and hear what is ordered."""
+        if self.catalog is None:
+            return
+        url = self._config.node.public_url or f"http://{socket.gethostname()}:{port}"
+        identity = Identity(self.name, self._uid, VERSION, url)
+        reporter = Reporter(identity, self.parts, self.drain, self.readiness.refusal)
+        with self._reporting:
+            await self.catalog.run(lambda: reporter.report(trio.current_time()), self.leaving.obey)
+
     async def _say_goodbye(self) -> None:
-        """Tell the other nodes, and see to it that what was published last gets out."""
+        """Tell the others, and see to it that what was published last gets out."""
+        self._reporting.cancel()
         self.members.leave()
         with trio.move_on_after(_STOP_MARGIN_S):
             try:
                 await self.broker.flush()
             except BrokerUnavailable as error:
                 log.warning("the broker does not hear the goodbye", reason=str(error))
+            if self.catalog is not None:
+                await self.catalog.leave()
 
     async def _announce(self, address: tuple[str, int], on_ready: Callable[[str, int], None] | None) -> None:
         """Say once that clients can be served; say now and then why they cannot."""
@@ -228,68 +269,6 @@ class Node:
         log.info("node ready", address=address[0], port=address[1], version=VERSION)
         if on_ready is not None:
             on_ready(*address)
-
-    async def _close_sessions(self) -> None:
-        """Write what is queued, then tell every client.
-
-        Other nodes go on publishing, so where there is much to write the end of it may never come.
-        """
-        with trio.move_on_after(self._config.shutdown.timeout * _WRITING_SHARE) as writing:
-            while not self.hub.idle:
-                await trio.lowlevel.checkpoint()
-        if writing.cancelled_caught:
-            log.warning("not everything was written before the goodbye")
-        log.info("closing sessions", sessions=len(self.sessions))
-        await self.sessions.close_all(SHUTDOWN)
-
-    def _open_door(self) -> tuple[Door, HandOver]:
-        """The port: what it serves itself, and hypercorn for everything else; all of it answers there too."""
-        config, metrics = self._config, self.metrics
-        streams = {path: partial(sse.serve, parts=self.parts) for path in sse.PATHS}
-        websockets = {path: partial(websocket.serve, parts=self.parts) for path in websocket.PATHS}
-        api = HttpApi(JsonApi(self.api), ApiKeyCheck(config.http_api), config.http_api, metrics)
-        demo = demo_page(config.demo.peers) if config.demo.enabled else None
-        app = AsgiApp(
-            endpoints(metrics, self.readiness.refusal, demo, self.readiness.caution),
-            api,
-            streams,
-            websockets,
-            config.http_api,
-            config.uni_sse,
-            self.timers,
-            metrics,
-        )
-        hand_over = HandOver(app, config, metrics)
-        routes: dict[str, Handler] = {**streams, **websockets, PATH: api.serve, PREFIX: api.serve}
-        return Door(config.http_server, routes, hand_over.serve, self.timers, metrics), hand_over
-
-    def _broker_counter(self, name: str) -> int:
-        return self.broker.counters().get(name, 0)
-
-    def _observe(self, missing_lines: MissingLines) -> None:
-        """Let the metrics read what the parts count for themselves."""
-        observe = self.metrics.observe
-        observe("channels", lambda: self.hub.channels)
-        observe("users", lambda: self.sessions.users)
-        observe("broker_connected", lambda: int(self.broker.connected))
-        observe("broker_disconnected_seconds", lambda: self.broker.disconnected_for_s)
-        for name, text in BROKER_COUNTERS.items():
-            observe(name, partial(self._broker_counter, name), text, counter=True)
-        observe("tail_publications", lambda: self.channels.tail_publications)
-        observe("tail_bytes", lambda: self.channels.tail_bytes)
-        observe("undecodable_announcements", lambda: self.members.undecodable, counter=True)
-        observe("log_lines_lost", lambda: missing_lines.lost, counter=True)
-        observe("log_lines_suppressed", lambda: missing_lines.suppressed, counter=True)
-        observe("broker_outbox_bytes", lambda: self.broker.outbox_bytes)
-        observe("broker_stores_unusable", lambda: len(self.broker.unusable()))
-        observe("ready", lambda: int(not self.readiness.refusal()))
-
-
-def _broker(config: Config, name: str) -> Broker:
-    namespaces = Namespaces.of(config.channel)
-    if config.broker.type == "memory":
-        return MemoryBroker(MemoryStore(namespaces, random.Random()))  # noqa: S311 - an epoch is no secret
-    return NatsBroker(config.broker.nats, namespaces, name=name)
 
 
 def open_channels(

@@ -73,7 +73,8 @@ class Parts:
     """What sessions, transports and the door share; built once, by `serve`.
 
     Attributes:
-        accepting: whether new sessions are welcome; otherwise they are refused with 503 and Retry-After.
+        refusal: why a client gets no session now, as a cause for the metric, "" if it does; asked once per
+            client, who is refused with 503 and Retry-After.
     """
 
     config: Config
@@ -86,7 +87,7 @@ class Parts:
     metrics: Metrics
     writers: Writers
     origins: OriginCheck
-    accepting: Callable[[], bool]
+    refusal: Callable[[], str]
     version: str
 
 
@@ -102,12 +103,14 @@ class Session:
         "_admitted",
         "_ended",
         "_expire_at",
+        "_leave_at",
         "_ping_at",
         "_pong_due",
         "_state",
         "client",
         "conn_info",
         "due",
+        "opened_at",
         "parts",
         "subscriptions",
         "transport",
@@ -122,6 +125,7 @@ class Session:
         self.conn_info = NO_DATA
         self.subscriptions: dict[str, Subscription] = {}
         self.due = 0
+        self.opened_at = trio.current_time()
         self._state = SessionState()
         self._admitted = False
         self._ended = False
@@ -129,9 +133,10 @@ class Session:
         self._ping_at = 0.0
         self._pong_due = 0.0
         self._expire_at = 0.0
+        self._leave_at = 0.0
         parts.sessions.add(self)
         parts.metrics.session_opened(transport.name)
-        parts.timers.arm(self, trio.current_time() + parts.config.client.stale_close_delay)
+        parts.timers.arm(self, self.opened_at + parts.config.client.stale_close_delay)
 
     @property
     def closed(self) -> bool:
@@ -213,6 +218,8 @@ class Session:
         interval = self.parts.config.client.ping_interval
         # Spread over half an interval, so that clients that came together are not pinged together.
         self._ping_at = now + interval * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load is no secret
+        if age_max_s := self.parts.config.client.connection_age_max_s:
+            self._leave_at = self.opened_at + age_max_s * random.uniform(0.8, 1.2)  # noqa: S311 - as above
         self.renew(expire_in_s)
 
     def renew(self, expire_in_s: float) -> None:
@@ -237,6 +244,8 @@ class Session:
             self._cut_off(reasons.CONNECTION_EXPIRED)
         elif self._pong_due and now >= self._pong_due:
             self._cut_off(reasons.NO_PONG)
+        elif self._leave_at and now >= self._leave_at:
+            self.close(reasons.CONNECTION_AGED)
         else:
             if now >= self._ping_at:
                 self._ping(now)
@@ -261,7 +270,7 @@ class Session:
         self.transport.ping()
 
     def _arm(self) -> None:
-        moments = (self._ping_at, self._pong_due, self._expire_at)
+        moments = (self._ping_at, self._pong_due, self._expire_at, self._leave_at)
         self.parts.timers.arm(self, min(moment for moment in moments if moment))
 
     def pong(self) -> None:

@@ -1,21 +1,29 @@
-"""Who is connected to this node: every session by client id and by user, and how many there may be."""
+"""Who is connected to this node: every session, how many of each user, and how many there may be."""
 
 from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Protocol
-
-import trio
 
 from node.protocol.reasons import DisconnectReason
 
-# Closing a session costs some 20 us; after this many others get the loop.
-_CLOSED_PER_TURN = 64
 
+class Registered(Protocol):
+    """A session, as others find it in the register."""
 
-class Closable(Protocol):
-    """What the register needs of a session."""
+    @property
+    def closed(self) -> bool:
+        """Whether it was told to go already."""
+
+    @property
+    def subscriptions(self) -> Collection[str]:
+        """Its channels."""
+
+    @property
+    def opened_at(self) -> float:
+        """When it came, on trio's clock."""
 
     def close(self, reason: DisconnectReason) -> None:
-        """Tell the client why, and end its connection; never blocks."""
+        """After everything queued, tell the client why, and end its connection; never blocks."""
 
 
 class Sessions:
@@ -30,11 +38,17 @@ class Sessions:
     def __init__(self, connection_limit: int = 0, user_connection_limit: int = 0) -> None:
         self._connection_limit = connection_limit
         self._user_connection_limit = user_connection_limit
-        self._open: dict[Closable, None] = {}
+        self._open: dict[Registered, None] = {}
         self._by_user: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Registered]:
+        return iter(self._open)
+
+    def __contains__(self, session: object) -> bool:
+        return session in self._open
 
     @property
     def users(self) -> int:
@@ -46,7 +60,7 @@ class Sessions:
         """Whether a further session would be over the node's limit."""
         return 0 < self._connection_limit <= len(self._open)
 
-    def add(self, session: Closable) -> None:
+    def add(self, session: Registered) -> None:
         """A client was accepted; it need not have authenticated yet."""
         self._open[session] = None
 
@@ -57,7 +71,7 @@ class Sessions:
         self._by_user[user] += 1
         return True
 
-    def remove(self, session: Closable, admitted_as: str | None) -> None:
+    def remove(self, session: Registered, admitted_as: str | None) -> None:
         """A session ended.
 
         Args:
@@ -69,10 +83,3 @@ class Sessions:
             self._by_user[admitted_as] -= 1
             if not self._by_user[admitted_as]:
                 del self._by_user[admitted_as]
-
-    async def close_all(self, reason: DisconnectReason) -> None:
-        """Close every session, a few per turn of the loop; returns when all are told, not yet gone."""
-        for count, session in enumerate(list(self._open), 1):
-            session.close(reason)
-            if count % _CLOSED_PER_TURN == 0:
-                await trio.lowlevel.checkpoint()

@@ -76,6 +76,9 @@ class DisconnectReason:
 
 CONNECTION_CLOSED = DisconnectReason(3000, "connection closed")
 SHUTDOWN = DisconnectReason(3001, "shutdown")
+# The same for SDKs, which come back; people and metrics tell them apart.
+MOVED = DisconnectReason(3001, "moved to another node")
+CONNECTION_AGED = DisconnectReason(3001, "connection age")
 SERVER_ERROR = DisconnectReason(3004, "internal server error")
 CONNECTION_EXPIRED = DisconnectReason(3005, "connection expired")
 SLOW = DisconnectReason(3008, "slow")

@@ -92,6 +92,10 @@ OBSERVED: dict[str, str] = {
     "undecodable_announcements": "Announcements of other nodes that could not be read.",
     "log_lines_lost": "Log lines that could not be written.",
     "log_lines_suppressed": "Log lines left out because the same event had one within the second.",
+    "drain_phase": "0 while the node serves; then 1 waiting for arrivals to stop, 2 sending, 3 empty.",
+    "sent_away": "Sessions sent away by drains and moves.",
+    "orders_refused": "Orders that were old, of another process, or not to be obeyed; the log says which.",
+    "catalog_failures": "Reports to the catalog and reads of orders that failed.",
     "ready": "1 while the node is ready for new sessions, otherwise 0.",
 }
 

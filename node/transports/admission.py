@@ -12,12 +12,6 @@ log = structlog.get_logger(__name__)
 
 # Clients that found this node closed come back after one to so many seconds, and not all at once.
 _RETRY_AFTER_MAX_S = 5
-NOT_ACCEPTING = "not_accepting"
-
-
-def is_welcome(parts: Parts) -> bool:
-    """Whether a further session may begin on this node now."""
-    return parts.accepting() and not parts.sessions.full
 
 
 def check_welcome(parts: Parts) -> None:
@@ -26,11 +20,9 @@ def check_welcome(parts: Parts) -> None:
     Raises:
         Refusal: 503; whole seconds until the client may come back, spread.
     """
-    if not is_welcome(parts):
+    if cause := parts.refusal():
         seconds = random.randint(1, _RETRY_AFTER_MAX_S)  # noqa: S311 - spreading load is no secret
-        raise Refusal(
-            503, NOT_ACCEPTING, "this node takes no new sessions now", f"Retry-After: {seconds}\r\n"
-        )
+        raise Refusal(503, cause, "this node takes no new sessions now", f"Retry-After: {seconds}\r\n")
 
 
 def check_origin(head: Head, parts: Parts) -> None:

@@ -9,7 +9,7 @@ import structlog
 from node.commands import handle
 from node.protocol.messages import Command
 from node.session import Parts
-from node.transports.admission import NOT_ACCEPTING, check_origin, is_welcome, refuse
+from node.transports.admission import check_origin, refuse
 from node.transports.plain_sse import PlainSseTransport
 from node.transports.refusal import Refusal
 from node.transports.request import Connection, Head, bearer_token
@@ -58,9 +58,9 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
         check_origin(head, parts)
         if check_method(head, plain=name == "sse"):
             return await connection.answer(head, 200, fields=cross_origin + preflight_fields(head))
-        if not is_welcome(parts):
-            parts.metrics.refused[NOT_ACCEPTING] += 1
-            return await _send_away(connection, response, parts, name, NOT_ACCEPTING)
+        if cause := parts.refusal():
+            parts.metrics.refused[cause] += 1
+            return await _send_away(connection, response, parts, name, cause)
         transport, commands = await _open(connection, head, parts)
     except Refusal as refusal:
         refusal.fields += cross_origin

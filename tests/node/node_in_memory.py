@@ -12,6 +12,7 @@ import trio
 from node.access.channels import ChannelRules
 from node.access.origins import OriginCheck
 from node.api.publisher import Publisher
+from node.arrivals import Arrivals
 from node.broker.memory import MemoryBroker, MemoryStore
 from node.broker.namespaces import Namespaces
 from node.commands import handle
@@ -114,7 +115,7 @@ class MemoryNode:
         self,
         configuration: Config,
         nursery: trio.Nursery,
-        accepting: Callable[[], bool] = lambda: True,
+        leaves: Callable[[], bool] = lambda: False,
     ) -> None:
         self.metrics = Metrics()
         self.hub = Hub(self.metrics)
@@ -123,20 +124,20 @@ class MemoryNode:
         self.broker = MemoryBroker(MemoryStore(namespaces, random.Random(1)))
         self.channels = open_channels(configuration, self.broker, self.hub, self.rules, self.metrics)
         self.publisher = Publisher(self.broker, self.rules, self.metrics)
+        limits = configuration.client
+        sessions = Sessions(limits.connection_limit, limits.user_connection_limit)
         self.parts = Parts(
             config=configuration,
             rules=self.rules,
             channels=self.channels,
             hub=self.hub,
             publisher=self.publisher,
-            sessions=Sessions(
-                configuration.client.connection_limit, configuration.client.user_connection_limit
-            ),
+            sessions=sessions,
             timers=Timers(),
             metrics=self.metrics,
             writers=Writers(configuration.client.queue_max_size, nursery),
             origins=OriginCheck(configuration.client.allowed_origins),
-            accepting=accepting,
+            refusal=Arrivals(sessions, leaves, limits.connection_rate_limit).refusal,
             version="0",
         )
 

@@ -1,7 +1,5 @@
 """A node says honestly whether clients should come."""
 
-import trio
-
 from node.readiness import Readiness
 
 
@@ -18,8 +16,8 @@ class Broker:
 
 async def test_a_node_is_ready_while_its_broker_is_there_or_only_briefly_away() -> None:
     """Never reached, away too long, stopping: not ready, with the reason; a short break changes nothing."""
-    broker, stopping = Broker(), trio.Event()
-    readiness = Readiness(broker, 10.0, stopping)  # type: ignore[arg-type]
+    broker, leaving = Broker(), [""]
+    readiness = Readiness(broker, 10.0, lambda: leaving[-1])  # type: ignore[arg-type]
     broker.disconnected_for_s = 1.0
     assert readiness.refusal() == "the broker was not reached yet"
     broker.connected, broker.disconnected_for_s = True, 0.0
@@ -28,14 +26,14 @@ async def test_a_node_is_ready_while_its_broker_is_there_or_only_briefly_away() 
     assert readiness.refusal() == ""
     broker.disconnected_for_s = 11.0
     assert readiness.refusal() == "the broker has been away for 11 s"
-    stopping.set()
+    leaving.append("the node is stopping")
     assert readiness.refusal() == "the node is stopping"
 
 
 async def test_a_node_begins_only_with_all_its_stores_and_then_stays() -> None:
     """A store that was never good is a reason not to come; one that fails later is said, and no reason."""
     broker = Broker()
-    readiness = Readiness(broker, 10.0, trio.Event())  # type: ignore[arg-type]
+    readiness = Readiness(broker, 10.0, lambda: "")  # type: ignore[arg-type]
     broker.connected = True
     broker.failures = {"B_NEWS": "insufficient resources", "B_CHAT": "not checked yet"}
     said = "stream B_NEWS cannot be used: insufficient resources (and 1 more)"

@@ -3,20 +3,28 @@
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import h11
 import pytest
 import trio
 from msgspec import Raw
 
+from node.broker.interface import BrokerUnavailable
+from node.broker.memory import MemoryBroker
+from node.broker.nats.broker import NatsBroker
+from node.broker.nats.key_value import Bucket
 from node.config.load import load
 from node.config.options import Config
 from node.door.listeners import DoorError
+from node.drain import Phase
 from node.hub import Hub
 from node.protocol.messages import Publication
 from node.serve import Node
 from node.telemetry.series import BROKER_COUNTERS, OBSERVED
+from protos.catalog_format import decode, encode, order_key, segment
+from protos.catalog_pb2 import NodeReport, Order
 from tests.nats_server import NatsServer
 
 OPEN = {
@@ -26,6 +34,8 @@ OPEN = {
     "channel.without_namespace.history_ttl": 60,
     "http_server.address": "127.0.0.1",
     "http_server.port": 0,
+    "drain.arrivals_quiet_s": 0,
+    "drain.arrivals_wait_max_s": 0,
 }
 
 
@@ -75,6 +85,10 @@ async def call(node: Node, method: str, target: str, body: bytes = b"") -> tuple
         return status, answer
 
 
+def fields(order: Order) -> dict[str, Any]:
+    return {field.name: value for field, value in order.ListFields()}
+
+
 async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
     received = b""
     while end not in received:
@@ -120,6 +134,66 @@ async def test_a_node_that_is_never_done_writing_tells_its_clients_all_the_same(
             node.hub.publish("news", Publication(Raw(b"1")))
             node.stopping.set()
             await read_until(stream, b"event: disconnect\n")
+
+
+async def test_a_drained_node_refuses_with_its_port_open_and_serves_again() -> None:
+    """Ordered out of rotation: 503 with the reason, clients told; ordered back: as if nothing had been."""
+    async with running(config(broker__type="memory")) as node:
+        order = Order(instance=node.describe().uid, fence=1, rate=100, ends_in_s=10)
+        stream = await trio.open_tcp_stream(*node.door.addresses[0])
+        async with stream:
+            await stream.send_all(b"GET /sse?channel=news HTTP/1.1\r\nHost: test\r\n\r\n")
+            await read_until(stream, b"event: subscribed")
+            node.leaving.obey(Order(number=1, action=Order.DRAIN, **fields(order)))
+            await read_until(stream, b'"code":3001')
+        assert await call(node, "GET", "/readyz") == (503, b"the node is draining\n")
+        status, answer = await call(node, "GET", "/sse?channel=news")
+        assert (status, answer.startswith(b"retry: ")) == (200, True)
+        while node.drain.phase is not Phase.EMPTY:
+            await trio.lowlevel.checkpoint()
+        metrics = node.metrics.render()
+        assert b"broadcast_drain_phase 3.0" in metrics
+        assert b"broadcast_sent_away_total 1.0" in metrics
+        node.leaving.obey(Order(number=2, action=Order.SERVE, **fields(order)))
+        assert await call(node, "GET", "/readyz") == (200, b"ready\n")
+        stream = await trio.open_tcp_stream(*node.door.addresses[0])
+        async with stream:
+            await stream.send_all(b"GET /sse?channel=news HTTP/1.1\r\nHost: test\r\n\r\n")
+            await read_until(stream, b"event: subscribed")
+
+
+async def test_an_order_in_the_catalog_ends_a_node() -> None:
+    """A drain with `stop`, written where coordinators write: the node reports, obeys, and its run returns."""
+    with NatsServer() as server:
+        async with running(config(broker__nats__url=server.url, catalog__report_interval_s=0.1)) as node:
+            assert isinstance(node.broker, NatsBroker)
+            nodes, plans = (Bucket(node.broker.feed, f"broadcast_{name}") for name in ("nodes", "plans"))
+            reported = None
+            while reported is None:
+                with suppress(BrokerUnavailable):
+                    reported = await nodes.get(segment(node.name), deadline_s=1)
+                await trio.lowlevel.checkpoint()
+            report = decode(NodeReport, reported[0])
+            assert (report.name, report.state) == (node.name, NodeReport.SERVING)
+            await plans.create(max_age_s=0, replicas=1, deadline_s=1)
+            order = Order(instance=report.instance, fence=7, number=1, action=Order.DRAIN, stop=True)
+            await plans.put(order_key(node.name), encode(order), deadline_s=1)
+            with trio.fail_after(5):
+                await node.leaving.done.wait()
+
+
+async def test_a_node_cut_off_from_its_broker_says_so_to_those_it_sends_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They may have missed something: 3010, not 3001."""
+    async with running(config(broker__type="memory")) as node:
+        stream = await trio.open_tcp_stream(*node.door.addresses[0])
+        async with stream:
+            await stream.send_all(b"GET /sse?channel=news HTTP/1.1\r\nHost: test\r\n\r\n")
+            await read_until(stream, b"event: subscribed")
+            monkeypatch.setattr(MemoryBroker, "disconnected_for_s", 11.0)
+            node.stopping.set()
+            await read_until(stream, b'"code":3010')
 
 
 async def test_a_node_without_its_broker_lives_and_is_not_ready() -> None:

@@ -310,6 +310,19 @@ async def test_an_expired_connection_is_closed(autojump_clock: MockClock) -> Non
         assert codes(client) == [3005]
 
 
+async def test_an_old_connection_is_sent_on_its_way(autojump_clock: MockClock) -> None:
+    """At the maximum age, spread by a fifth to both sides, a client is told 3001 and comes back."""
+    async with memory_node(client__connection_age_max_s=100) as node:
+        clients = [(await node.connected(unidirectional=True))[1] for _ in range(50)]
+        await trio.sleep(79)
+        assert not any(codes(client) for client in clients)
+        await trio.sleep(21)
+        assert 10 <= sum(codes(client) == [3001] for client in clients) <= 40
+        await trio.sleep(21)
+        assert all(codes(client) == [3001] for client in clients)
+        assert node.metrics.closes == {(3001, "connection age"): 50}
+
+
 async def test_a_user_has_only_so_many_connections(autojump_clock: MockClock) -> None:
     """The limit of one user closes the next connection with 3504."""
     key = {"client__token__hmac_secret_key": HMAC_KEY, "client__user_connection_limit": 1}

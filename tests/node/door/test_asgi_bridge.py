@@ -66,7 +66,7 @@ async def test_a_stream_ends_with_its_session() -> None:
         client = await handed_over(node)
         await client.send(b"GET /sse?channel=past:a HTTP/1.1\r\nHost: test\r\n\r\n")
         await client.receive_until(b"event: subscribed")
-        await node.served.parts.sessions.close_all(SHUTDOWN)
+        node.served.close_all(SHUTDOWN)
         await client.receive_until(b"3001")
         await client.receive_until(b"0\r\n\r\n")
         assert (await client.ask(PAGE)).status == 200
@@ -189,7 +189,7 @@ async def test_a_websockets_close_carries_the_reason() -> None:
     async with running() as node, websocket(node, "/connection/websocket") as ws:
         await ws.send_message(CONNECT)
         await ws.get_message()
-        await node.served.parts.sessions.close_all(SHUTDOWN)
+        node.served.close_all(SHUTDOWN)
         with pytest.raises(trio_websocket.ConnectionClosed) as caught:
             await ws.get_message()
         assert caught.value.reason is not None

@@ -15,11 +15,12 @@ from node.config.options import (
     Duration,
     HttpServerOptions,
     Namespace,
-    WebSocketOptions,
 )
+from node.config.transports import WebSocketOptions
 from node.door.connection import Connection
 from node.door.door import Door
 from node.door.head import Head
+from node.protocol.reasons import DisconnectReason
 from node.session import Parts
 from node.transports import sse, websocket
 from tests.node.node_in_memory import MemoryNode
@@ -43,7 +44,7 @@ class Served:
 
     port: int
     parts: Parts
-    # What `Parts.accepting` answers.
+    # Whether it is in rotation.
     open: bool = True
     streams: list[trio.SocketStream] = field(default_factory=list)
 
@@ -56,6 +57,11 @@ class Served:
     async def publish(self, channel: str, data: bytes) -> None:
         """As a backend does."""
         await self.parts.publisher.publish(channel, data)
+
+    def close_all(self, reason: DisconnectReason) -> None:
+        """Tell every client to go."""
+        for session in self.parts.sessions:
+            session.close(reason)
 
     async def empty(self) -> None:
         """Return when the last session is gone."""
@@ -78,7 +84,7 @@ async def served(client: ClientOptions | None = None) -> AsyncIterator[Served]:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             node: Served
-            memory = MemoryNode(config, nursery, accepting=lambda: node.open)
+            memory = MemoryNode(config, nursery, leaves=lambda: not node.open)
             parts = memory.parts
             of_websocket = partial(websocket.serve, parts=parts)
             of_sse = partial(sse.serve, parts=parts)

@@ -22,6 +22,23 @@ async def test_a_full_node_is_a_closed_node() -> None:
         assert (await third.event()).type == "connected"
 
 
+async def test_too_many_at_once_are_sent_away_for_a_while() -> None:
+    """`client.connection_rate_limit`: 503 and Retry-After, for an EventSource 200 and `retry:`; counted."""
+    async with served(ClientOptions(insecure=True, connection_rate_limit=4)) as node:
+        first = await EventSource.open(node, "/sse?channel=news")
+        assert (await first.event()).type == "connected"
+        socket = await node.connect()
+        await socket.send_all(
+            b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        answer = await socket.receive_some()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: " in answer
+        assert await (await EventSource.open(node, "/sse?channel=news")).rest() == []
+        assert node.parts.metrics.refused == {"connection_rate": 2}
+
+
 async def test_a_refusal_says_why_and_keeps_the_connection() -> None:
     """The body names what to change; a request without a body leaves the connection in order."""
     async with served() as node:

@@ -199,7 +199,7 @@ async def test_closing_is_an_event_and_the_end() -> None:
         await uni.event()
         await node.publish("news", b"1")
         await trio.testing.wait_all_tasks_blocked()
-        await node.parts.sessions.close_all(SHUTDOWN)
+        node.close_all(SHUTDOWN)
         message, goodbye = await plain.rest()
         assert message.json["data"] == 1
         assert goodbye.type == "disconnect"

@@ -164,7 +164,7 @@ async def test_a_client_that_closes_gets_its_code_back_and_the_end_of_the_stream
 async def test_closing_from_here_waits_for_the_answer_and_serves_nothing_more() -> None:
     """The closing handshake as ours: code and reason arrive, later commands do not count."""
     async with dialled() as (node, client):
-        await node.parts.sessions.close_all(SHUTDOWN)
+        node.close_all(SHUTDOWN)
         close = await client.frame()
         assert Close.parse(close.data) == Close(3001, "shutdown")
         await client.send(Opcode.TEXT, b'{"id":1,"connect":{}}')
@@ -179,7 +179,7 @@ async def test_a_client_that_never_answers_a_close_is_ended_by_the_deadline() ->
     """A session ends `close_deadline_s` after it was closed, whatever the client does."""
     options = ClientOptions(insecure=True, close_deadline_s=Duration(0.1))
     async with dialled(client=options) as (node, client):
-        await node.parts.sessions.close_all(SHUTDOWN)
+        node.close_all(SHUTDOWN)
         await node.empty()
         assert (await client.frame()).opcode is Opcode.CLOSE
 

@@ -1,0 +1,160 @@
+"""Sends sessions away as `drain` decides: who goes, and that everything queued for them goes first.
+
+What is decided here is the order of going; how many go when is decided there. One task, which sleeps while
+there is nothing to do.
+"""
+
+import random
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+import trio
+
+from node.drain import Batch, Drain, Phase
+from node.protocol.reasons import DisconnectReason
+from node.sessions import Registered
+from protos.catalog_pb2 import Order
+
+# How often the decider is asked while there is something to do.
+TICK_S = 0.05
+# Sessions closed before other tasks have the loop; each costs some 20 us.
+_CLOSED_PER_TURN = 64
+# How long a batch waits for publications under way; a hub that never rests would hold it up for ever.
+_WRITING_MAX_S = 0.5
+# When all that were seen have been sent away, how soon those that came since are looked for.
+_LOOK_S = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+class Hub(Protocol):
+    """What this needs of the hub."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether every publication that came has been written to every outbox."""
+
+
+class Leaving:
+    """The node's way out of rotation, as a task.
+
+    Args:
+        drain: decides.
+        sessions: everybody who is here now.
+        hub: a client goes between two publications, never in the middle of one.
+        reason: what clients are told, given whether the node itself stays.
+        changed: called when the phase is another one.
+
+    Attributes:
+        done: set when the process should end: nobody is left, and it was told to.
+    """
+
+    def __init__(
+        self,
+        drain: Drain,
+        sessions: Collection[Registered],
+        hub: Hub,
+        reason: Callable[[bool], DisconnectReason],
+        changed: Callable[[], None],
+    ) -> None:
+        self.done = trio.Event()
+        self._drain = drain
+        self._sessions = sessions
+        self._hub = hub
+        self._reason = reason
+        self._changed = changed
+        self._parked = trio.lowlevel.ParkingLot()
+        self._phase = drain.phase
+        # Who goes next is at the end; made for one way of choosing, and made again when it is used up.
+        self._line: list[Registered] = []
+        self._line_is_for = Batch(0)
+        self._look_at = 0.0
+
+    def obey(self, order: Order) -> None:
+        """Take an order of the coordinator; see catalog.interface."""
+        cause = self._drain.obey(order, trio.current_time())
+        if cause:
+            # An order that is found again in the catalog is nothing to wonder about.
+            level = log.debug if cause == "number" else log.warning
+            level("order refused", reason=cause, plan=order.plan_id, fence=order.fence, rate_limited=cause)
+        self._look()
+
+    def stop(self, ends_in_s: float) -> None:
+        """Leave because the process was told to end.
+
+        Args:
+            ends_in_s: seconds until whoever is left is sent away at once.
+        """
+        self._drain.stop(ends_in_s, trio.current_time())
+        self._look()
+
+    async def run(self) -> None:
+        """Send away for ever. Cancellation stops between two sessions."""
+        while True:
+            if not self._drain.busy:
+                await self._parked.park()
+            await self._turn()
+            await trio.sleep(TICK_S)
+
+    async def _turn(self) -> None:
+        batch = self._drain.due(len(self._sessions), trio.current_time())
+        self._look()
+        if batch.count:
+            await self._send_away(batch)
+        if self._drain.phase is Phase.EMPTY and self._drain.ends:
+            self.done.set()
+
+    async def _send_away(self, batch: Batch) -> None:
+        gone = 0
+        for session in self._choose(batch):
+            if gone % _CLOSED_PER_TURN == 0:
+                await self._everything_is_written()
+            # Meanwhile it may have gone by itself.
+            if not session.closed:
+                session.close(self._reason(batch.moves))
+                self._drain.sent(1, trio.current_time())
+                gone += 1
+
+    async def _everything_is_written(self) -> None:
+        """Return when no publication is half-way to its subscribers: everybody is told in between."""
+        with trio.move_on_after(_WRITING_MAX_S):
+            await trio.lowlevel.checkpoint()
+            while not self._hub.idle:
+                await trio.lowlevel.checkpoint()
+
+    def _choose(self, batch: Batch) -> list[Registered]:
+        now = trio.current_time()
+        line_is_for = replace(batch, count=0)
+        if line_is_for != self._line_is_for:
+            self._line, self._line_is_for, self._look_at = [], line_is_for, now
+        if not self._line and now >= self._look_at:
+            self._line = _line_of(self._sessions, batch, now)
+            self._look_at = now + _LOOK_S
+        chosen: list[Registered] = []
+        while self._line and len(chosen) < batch.count:
+            session = self._line.pop()
+            if not session.closed:
+                chosen.append(session)
+        return chosen
+
+    def _look(self) -> None:
+        """Say what has changed, and wake up if there is something to do."""
+        if self._drain.phase is not self._phase:
+            self._phase = self._drain.phase
+            log.info("drain", phase=self._phase.name.lower(), sessions=len(self._sessions))
+            self._changed()
+        if self._drain.busy:
+            self._parked.unpark()
+
+
+def _line_of(sessions: Iterable[Registered], batch: Batch, now: float) -> list[Registered]:
+    """Those who may go, who goes first at the end."""
+    line = [
+        session for session in sessions if not session.closed and now - session.opened_at >= batch.age_min_s
+    ]
+    random.shuffle(line)
+    if batch.largest_first:
+        line.sort(key=lambda session: len(session.subscriptions))
+    return line

@@ -1,0 +1,206 @@
+"""What a node says of itself in the catalog: made anew each time, from what the parts count anyway."""
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from node.config.options import Config
+from node.connect_cost import ConnectCost
+from node.drain import Drain
+from node.session import Parts
+from protos.catalog_pb2 import Address, NodeReport
+
+# Rates over less than this are noise: a report in between repeats the ones before.
+_INTERVAL_MIN_S = 0.5
+# The share of its core a node lets new sessions take, where no limit is configured.
+_CONNECT_SHARE = 0.5
+# Descriptors that are no client's: listeners, the broker, files, connections of the API.
+_OTHER_FILES = 64
+# More sessions than this are no matter of open files; a field of the report also ends somewhere.
+_CAPACITY_MAX = 1_000_000
+_PATHS = {
+    "websocket": "/connection/websocket",
+    "ws": "/ws",
+    "uni_sse": "/connection/uni_sse",
+    "sse": "/sse",
+    "http": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What never changes while the process runs.
+
+    Attributes:
+        name: of the node.
+        instance: of the process.
+        version: of the program.
+        url: its HTTP port as clients reach it.
+    """
+
+    name: str
+    instance: str
+    version: str
+    url: str
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Counters as they were at some moment."""
+
+    at: float
+    cpu_s: float
+    connects: int
+    publications: int
+    bytes_out: int
+    lag_s: float
+    lag_count: int
+
+
+@dataclass(slots=True)
+class _Rates:
+    """What happened per second, lately."""
+
+    cpu: float = 0.0
+    connects: float = 0.0
+    publications: float = 0.0
+    bytes_out: float = 0.0
+    lag_s: float = 0.0
+
+
+class Reporter:
+    """Makes the node's reports.
+
+    Args:
+        identity: of the node.
+        parts: whose numbers they are.
+        drain: whether it leaves.
+        not_ready: why no client should come, "" if they should.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        parts: Parts,
+        drain: Drain,
+        not_ready: Callable[[], str],
+    ) -> None:
+        self._identity = identity
+        self._addresses = addresses(identity.url)
+        self._connect_rate_limit = parts.config.client.connection_rate_limit
+        self._capacity = capacity(parts.config)
+        self._metrics = parts.metrics
+        self._sessions = parts.sessions
+        self._hub = parts.hub
+        self._drain = drain
+        self._not_ready = not_ready
+        self._cost = ConnectCost()
+        self._number = 0
+        self._totals = self._count()
+        self._started_at = self._totals.at
+        self._rates = _Rates()
+
+    def report(self, now: float) -> NodeReport:
+        """How things are.
+
+        Args:
+            now: on the drain's clock, seconds.
+        """
+        self._measure()
+        self._number += 1
+        drain, rates, reason = self._drain, self._rates, self._not_ready()
+        state = NodeReport.NOT_READY if reason else NodeReport.SERVING
+        return NodeReport(
+            name=self._identity.name,
+            instance=self._identity.instance,
+            number=self._number,
+            version=self._identity.version,
+            state=NodeReport.LEAVING if drain.leaves else state,
+            reason=reason,
+            addresses=self._addresses,
+            connections=len(self._sessions),
+            capacity=self._capacity,
+            subscriptions=self._metrics.subscriptions,
+            channels=self._hub.channels,
+            connect_rate_max=self._connect_rate_max(),
+            connect_rate=rates.connects,
+            connect_cost_s=self._cost.seconds,
+            cpu=min(1.0, rates.cpu),
+            loop_lag_s=rates.lag_s,
+            memory_bytes=_resident_bytes(),
+            publications_per_s=rates.publications,
+            bytes_out_per_s=rates.bytes_out,
+            uptime_s=time.monotonic() - self._started_at,
+            leaving=drain.leaving(now),
+            moving=drain.moving(),
+            fence=drain.fence,
+            orders_refused=drain.refused["fence"],
+        )
+
+    def _connect_rate_max(self) -> float:
+        if self._connect_rate_limit:
+            return float(self._connect_rate_limit)
+        return _CONNECT_SHARE / self._cost.seconds if self._cost.seconds else 0.0
+
+    def _measure(self) -> None:
+        before, now = self._totals, self._count()
+        elapsed_s = now.at - before.at
+        if elapsed_s < _INTERVAL_MIN_S:
+            return
+        self._totals = now
+        self._rates = rates = _Rates(
+            cpu=(now.cpu_s - before.cpu_s) / elapsed_s,
+            connects=(now.connects - before.connects) / elapsed_s,
+            publications=(now.publications - before.publications) / elapsed_s,
+            bytes_out=(now.bytes_out - before.bytes_out) / elapsed_s,
+            lag_s=(now.lag_s - before.lag_s) / max(1, now.lag_count - before.lag_count),
+        )
+        self._cost.add(rates.connects, rates.bytes_out, rates.cpu)
+
+    def _count(self) -> _Totals:
+        metrics = self._metrics
+        return _Totals(
+            at=time.monotonic(),
+            cpu_s=time.process_time(),
+            connects=sum(metrics.connections_opened.values()),
+            publications=metrics.publications_out["live"],
+            bytes_out=metrics.bytes_out,
+            lag_s=metrics.loop_lag.sum_s,
+            lag_count=sum(metrics.loop_lag.counts),
+        )
+
+
+def addresses(url: str) -> list[Address]:
+    """Where each transport of a node is reached.
+
+    Args:
+        url: of its HTTP port, http:// or https://.
+    """
+    parts = urlsplit(url.rstrip("/"))
+    web_socket = parts._replace(scheme="wss" if parts.scheme == "https" else "ws").geturl()
+    return [
+        Address(transport=name, url=(web_socket if name in ("websocket", "ws") else parts.geturl()) + path)
+        for name, path in _PATHS.items()
+    ]
+
+
+def capacity(config: Config) -> int:
+    """How many sessions a node can hold, as far as anybody knows."""
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if open_files == resource.RLIM_INFINITY or open_files > _CAPACITY_MAX:
+        open_files = _CAPACITY_MAX
+    fitting = max(1, open_files - _OTHER_FILES)
+    return config.node.capacity or config.client.connection_limit or fitting
+
+
+def _resident_bytes() -> int:
+    """Resident memory now; 0 where the system does not say (proc(5), /proc/pid/statm)."""
+    try:
+        with Path("/proc/self/statm").open("rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
