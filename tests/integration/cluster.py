@@ -157,6 +157,8 @@ class Cluster:
                 ],
             },
             "broker": {"nats": {"url": self._nats_url or (self.nats.url if self.nats else "")}},
+            # Nobody balances clients over these nodes: none that leaves need wait for that to end.
+            "drain": {"arrivals_quiet_s": 0, "arrivals_wait_max_s": 0},
             "log": {"level": "info", "format": "json"},
         }
         for section, values in self._options.items():

@@ -3,13 +3,17 @@
 import itertools
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.backend import publish
 from tests.integration.cluster import Cluster
 from tests.integration.javascript import NEEDS_NODE, Program
+from tests.integration.proxy import Proxy
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 pytestmark = [
@@ -180,6 +184,34 @@ def test_a_refused_event_stream_says_why(tab: Callable[[int], Tab], channel: str
     here.shows("(404)", STATUS)
     here.do("click", selector=f"{CHANNELS}:has-text('nobodys') button")
     here.shows("connected", STATUS)
+
+
+def test_a_browsers_event_source_comes_back_from_a_node_that_leaves(
+    browser: Program, tmp_path: Path, channel: str
+) -> None:
+    """Refused with 200, `retry:` and the end it tries again, by itself, until a node takes it."""
+    leaving_s = {"arrivals_quiet_s": 5, "arrivals_wait_max_s": 10}
+    with Cluster(
+        tmp_path,
+        client={"insecure": True, "allowed_origins": ["*"]},
+        demo={"enabled": True},
+        drain=leaving_s,
+        uni_sse={"retry_ms": 50},
+    ) as cluster:
+        leaving, stays = cluster.nodes
+        leaving.process.send_signal(signal.SIGTERM)
+        with Proxy(leaving) as proxy:
+            # A page without rules of its own about where it may connect to.
+            tab = Tab(browser, f"{stays.http}/livez")
+            tab.do("listen", url=f"{proxy.http}/sse?channel={channel}")
+            assert set(tab.do("heard", what="CONNECTING", times=3)) == {"open", "CONNECTING"}
+            proxy.target = stays
+            times = len(tab.do("heard", what="CONNECTING", times=3))
+            tab.do("heard", what="open", times=times // 2 + 1)
+            while "taken" not in tab.do("heard", what="open", times=1):
+                publish(stays, channel, "taken")
+            assert "CLOSED" not in tab.do("heard", what="taken", times=1)
+            tab.do("close")
 
 
 def test_it_fits_a_small_screen(tab: Callable[[int], Tab], channel: str) -> None:

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.deploy.pids import ended
-from tests.integration.cluster import API_KEY, Cluster, NodeProcess
-from tests.integration.raw import CLOSE, CONNECT, DEADLINE_S, PING, PONG, Raw
+from tests.integration.cluster import Cluster, NodeProcess
+from tests.integration.listeners import KEY_FIELD, Client, exit_status, publish_on, subscribe
+from tests.integration.raw import CLOSE, DEADLINE_S, PING, PONG, Raw
 
 WEBSOCKETS, EVENT_STREAMS = 200, 50
-KEY_FIELD = f"X-API-Key: {API_KEY}"
-SUBSCRIBE = json.dumps({"id": 2, "subscribe": {"channel": "news"}})
 CLOSE_DEADLINE_S, STOP_DEADLINE_S = 0.5, 4.0
 
 
@@ -38,88 +36,6 @@ def node(tmp_path: Path) -> Iterator[NodeProcess]:
     """A node that gives clients half a second to say goodbye, and stops within four."""
     with a_node(tmp_path) as node:
         yield node
-
-
-class Client:
-    """What one client saw.
-
-    Attributes:
-        values: of the publications, in order.
-        told: code and reason it was sent away with.
-        retry_ms: how long it was told to stay away.
-    """
-
-    def __init__(self) -> None:
-        self.values: list[int] = []
-        self.told = (0, "")
-        self.retry_ms = 0
-
-    async def websocket(
-        self, node: NodeProcess, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Subscribe over WebSocket and read to the end, as an SDK does."""
-        async with await Raw.open(node.http) as raw:
-            await subscribe(raw)
-            task_status.started()
-            while (frame := await raw.frame()).opcode != CLOSE:
-                for line in frame.payload.splitlines():
-                    if push := json.loads(line).get("push"):
-                        self.values.append(push["pub"]["data"])
-            self.told = frame.close
-            await raw.send_frame(CLOSE, frame.payload)
-            assert await raw.rest() == b""
-
-    async def event_stream(
-        self, node: NodeProcess, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Subscribe over /sse and read to the end, as an EventSource does."""
-        async with await Raw.open(node.http) as raw:
-            await raw.request("GET /sse?channel=news HTTP/1.1\nHost: test\nAccept: text/event-stream")
-            assert (await raw.answer()).status == 200
-            while (await raw.event()).get("event") != "subscribed":
-                pass
-            task_status.started()
-            while not self.told[0]:
-                event = await raw.event()
-                self.retry_ms = int(event.get("retry", self.retry_ms))
-                if event.get("event") == "disconnect":
-                    said = json.loads(event["data"])
-                    self.told = said["code"], said["reason"]
-                elif "data" in event and "event" not in event:
-                    self.values.append(json.loads(event["data"])["data"])
-            assert await raw.rest() == b""
-
-
-async def subscribe(raw: Raw) -> None:
-    """Connect over WebSocket and subscribe to the channel of these tests."""
-    assert (await raw.upgrade("/connection/websocket")).status == 101
-    await raw.send_text(f"{CONNECT}\n{SUBSCRIBE}")
-    replies: list[dict[str, Any]] = []
-    while len(replies) < 2:
-        replies += await raw.replies()
-    assert "subscribe" in replies[1]
-
-
-async def publish_on(raw: Raw, accepted: list[int], enough: trio.Event) -> None:
-    """Publish one number after the other until the node takes no more."""
-    try:
-        while True:
-            value = len(accepted)
-            answer = await raw.post("/api/publish", {"channel": "news", "data": value}, KEY_FIELD)
-            if "error" in answer:
-                return
-            accepted.append(value)
-            if len(accepted) == 20:
-                enough.set()
-    except (EOFError, trio.BrokenResourceError):
-        return
-
-
-async def exit_status(node: NodeProcess, within_s: float = STOP_DEADLINE_S) -> int:
-    """Wait for the node's end."""
-    with trio.fail_after(within_s):
-        await ended(node.process.pid)
-    return node.process.wait()
 
 
 async def is_taken(node: NodeProcess) -> bool:
@@ -152,7 +68,7 @@ async def test_everybody_gets_what_was_accepted_and_is_told(node: NodeProcess) -
         await flowing.wait()
         before = len(accepted)
         node.process.send_signal(signal.SIGTERM)
-        assert await exit_status(node) == 0
+        assert await exit_status(node, STOP_DEADLINE_S) == 0
     for client in clients:
         assert client.values == list(range(len(client.values)))
         assert len(client.values) >= before
@@ -162,7 +78,7 @@ async def test_everybody_gets_what_was_accepted_and_is_told(node: NodeProcess) -
 
 
 async def test_nobody_new_is_taken(node: NodeProcess) -> None:
-    """While it stops, the port is closed, and who was half inside is sent away for a while."""
+    """While it stops, who comes and who was half inside is sent away for a while."""
     async with AsyncExitStack() as stack:
         lingering, late, late_stream = [
             await stack.enter_async_context(await Raw.open(node.http)) for _ in range(3)
@@ -185,7 +101,7 @@ async def test_nobody_new_is_taken(node: NodeProcess) -> None:
         assert (await late_stream.answer()).status == 200
         assert 100 <= int((await late_stream.event())["retry"]) <= 200
         assert await late_stream.rest() == b""
-    assert await exit_status(node) == 0
+    assert await exit_status(node, STOP_DEADLINE_S) == 0
 
 
 async def test_a_client_that_never_reads_does_not_hold_it_up(node: NodeProcess) -> None:
@@ -197,7 +113,7 @@ async def test_a_client_that_never_reads_does_not_hold_it_up(node: NodeProcess) 
                 await publisher.post("/api/publish", {"channel": "news", "data": "x" * 500_000}, KEY_FIELD)
         began_at = trio.current_time()
         node.process.send_signal(signal.SIGTERM)
-        assert await exit_status(node) == 0
+        assert await exit_status(node, STOP_DEADLINE_S) == 0
         assert trio.current_time() - began_at < CLOSE_DEADLINE_S + 1
 
 
@@ -237,7 +153,7 @@ async def test_an_answer_under_way_is_finished(node: NodeProcess) -> None:
         answer = await publisher.answer()
         assert (answer.status, answer.fields["connection"]) == (200, "close")
         assert "result" in json.loads(await publisher.body(answer))
-    assert await exit_status(node) == 0
+    assert await exit_status(node, STOP_DEADLINE_S) == 0
 
 
 async def test_clients_on_shared_connections_are_told(node: NodeProcess) -> None:
@@ -257,4 +173,4 @@ async def test_clients_on_shared_connections_are_told(node: NodeProcess) -> None
         rest = await stream.rest()
         assert b"event: disconnect" in rest
         assert b"retry: " in rest
-        assert await exit_status(node) == 0
+        assert await exit_status(node, STOP_DEADLINE_S) == 0

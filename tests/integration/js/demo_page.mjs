@@ -46,10 +46,28 @@ async function screenshot({ tab, path }) {
   await tabs.get(tab).screenshot({ path });
 }
 
+// An EventSource of the browser's own, without the page's code around it.
+async function listen({ tab, url }) {
+  await tabs.get(tab).evaluate((address) => {
+    const source = new EventSource(address);
+    globalThis.heard = [];
+    source.onopen = () => heard.push("open");
+    source.onerror = () => heard.push(["CONNECTING", "OPEN", "CLOSED"][source.readyState]);
+    source.onmessage = (event) => heard.push(JSON.parse(event.data).data);
+  }, url);
+}
+
+// Returns all it has heard as soon as that has so many of one kind.
+async function heard({ tab, what, times }) {
+  const enough = ([what, times]) => heard.filter((each) => each === what).length >= times;
+  await tabs.get(tab).waitForFunction(enough, [what, times]);
+  return tabs.get(tab).evaluate(() => heard);
+}
+
 // How far the page reaches to the right: more than its window means that it must be scrolled sideways.
 async function reach({ tab }) {
   return tabs.get(tab).evaluate(() => document.documentElement.scrollWidth);
 }
 
 tell("launched", { version: browser.version() });
-await serve({ open, close, shows, texts, fill, click, resize, screenshot, reach });
+await serve({ open, close, shows, texts, fill, click, resize, screenshot, reach, listen, heard });
