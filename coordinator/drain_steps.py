@@ -109,7 +109,7 @@ def advance(
         return
     if step.state in SENDERS:
         step.ends_in_s -= elapsed_s
-        _count(step, view)
+        _count(plan, step, view)
     saw = sight(plan, step, view, now, settings)
     before = step.state
     after = NEXT[saw][step.state]
@@ -146,12 +146,14 @@ def _ended_as_planned(plan: Plan, step: NodeStep, settings: PlanSettings) -> boo
     return step.state in SENDERS and (step.connections == 0 or (plan.stop and (nearly or at_deadline)))
 
 
-def _count(step: NodeStep, view: View) -> None:
+def _count(plan: Plan, step: NodeStep, view: View) -> None:
     report = report_of(step, view) or view.departed.get(step.instance)
     if report is None:
         return
     step.connections = report.connections
     if report.state != NodeReport.LEAVING:
+        return
+    if report.leaving.plan_id != plan.id and not report.leaving.on_its_own:
         return
     step.sent_away = report.leaving.sent_away
     if report.leaving.ends_in_s > 0:
