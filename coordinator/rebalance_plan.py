@@ -8,8 +8,9 @@ Behind a load balancer that spreads evenly, the moved clients come back evenly o
 left included: of M moved clients every node gets M/n. A node that is to lose x net must send x + M/n, and
 from M = sum of (x + M/n) over the f nodes that send follows M = n/(n-f) * sum of x. A node that M/n would
 push over its edge sends too. That ends before all do: the bands together hold more than there are clients.
-So one plan is enough, and the next one finds nothing to do. Clients that are placed where there is
-room do not come back: a node that is down to its share sends nobody any more.
+So one plan is enough, unless a node would have to send more clients than it has, and the next one finds
+nothing to do. Clients that are placed where there is room do not come back: a node that is down to its
+share sends nobody any more.
 
 A client moves at most once in `age_min_s`, since it is young where it comes to.
 """

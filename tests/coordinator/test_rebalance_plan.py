@@ -1,0 +1,206 @@
+"""What evens out load."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.capacity import Budget
+from coordinator.drain_plan import Refusal, Why
+from coordinator.rebalance_plan import (
+    advance,
+    describe,
+    moves,
+    orders,
+    plan_rebalance,
+    set_rates,
+    shares,
+    wanted,
+)
+from coordinator.settings import PlanSettings, RebalanceSettings
+from protos.catalog_pb2 import Leaving, Moving, NodeReport, NodeStep, Order, Plan
+from protos.coordinator_pb2 import RebalanceRequest
+from tests.coordinator.reports import NOW, report, view_of
+
+HOW = RebalanceSettings(automatic=True, threshold_sessions=100, threshold_relative=0.1)
+SETTINGS = PlanSettings(rebalance=HOW)
+BUDGET = Budget(paced=300, pressed=300, most=400, receivers=3, room=20_000)
+UNEVEN = (report("a", 5_000), report("b", 5_000), report("c", 500))
+
+
+def planned(*nodes: NodeReport) -> Plan:
+    plan = plan_rebalance(RebalanceRequest(), "p", view_of(*nodes), [], NOW, SETTINGS)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def running() -> Plan:
+    plan = planned(*UNEVEN)
+    advance([plan], view_of(*UNEVEN), NOW, 0.5, SETTINGS)
+    assert plan.state == Plan.RUNNING
+    return plan
+
+
+def moving(node: NodeReport, sent_away: int, connections: int) -> NodeReport:
+    moved = NodeReport()
+    moved.CopyFrom(node)
+    moved.connections = connections
+    moved.number += 1
+    moved.moving.CopyFrom(Moving(plan_id="p", sent_away=sent_away, count=10_000))
+    return moved
+
+
+def test_both_thresholds_must_be_passed() -> None:
+    """Small fleets are never even to a tenth, large ones never to a hundred sessions."""
+    assert not moves([report("a", 90), report("b", 0)], HOW)
+    assert not moves([report("a", 5_400), report("b", 5_000)], HOW)
+    assert moves([report("a", 5_700), report("b", 5_000)], RebalanceSettings(threshold_relative=0.05))
+
+
+def test_load_is_by_capacity() -> None:
+    """A node of twice the size has twice the share."""
+    small, large = report("a", 3_000, capacity=10_000), report("b", 6_000, capacity=20_000)
+    assert shares([small, large]) == {"a": 3_000, "b": 6_000}
+    assert not moves([small, large], HOW)
+
+
+def test_nodes_that_can_hold_nobody_and_lone_ones_have_nothing_to_even_out() -> None:
+    """No division by nothing either."""
+    assert not moves([], HOW)
+    assert not moves([report("a", 5_000)], HOW)
+    assert not moves([report("a", 5_000), report("b", 0, capacity=0)], HOW)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30_000), st.sampled_from([30_000, 60_000])), min_size=2, max_size=12),
+    st.sampled_from([0.05, 0.1, 0.5]),
+    st.integers(10, 1000),
+)
+def test_one_even_spread_of_the_moved_ends_it(
+    fleet: list[tuple[int, int]], relative: float, sessions: int
+) -> None:
+    """Everyone gets the same of them back, also who sent them: afterwards no node is too full.
+
+    Unless one would have to send more clients than it has: then it sends all, and more plans are needed.
+    """
+    how = RebalanceSettings(threshold_relative=relative, threshold_sessions=sessions)
+    nodes = [report(f"n{index}", count, capacity=capacity) for index, (count, capacity) in enumerate(fleet)]
+    for _ in range(10):
+        found = moves(nodes, how)
+        back = sum(found.values()) / len(nodes)
+        sent_all = any(found.get(node.name) == node.connections for node in nodes)
+        for node in nodes:
+            count = found.get(node.name, 0)
+            assert 0 <= count <= node.connections
+            node.connections = round(node.connections - count + back)
+        if not sent_all:
+            break
+    assert not moves(nodes, how)
+
+
+def test_a_plan_says_what_it_moves() -> None:
+    """The nodes that send, how many, and what it costs behind an even balancer."""
+    plan = planned(*UNEVEN)
+    assert (plan.kind, plan.state) == (Plan.REBALANCE, Plan.REQUESTED)
+    assert [step.node for step in plan.steps] == ["a", "b"]
+    lines = describe(plan).splitlines()
+    assert lines[0] == plan.note
+    assert lines[1] == f"a: {plan.steps[0].count} of 5000 clients"
+    assert "end up on emptier ones" in plan.note
+
+
+def test_even_load_unknown_rates_and_a_second_plan_are_refused() -> None:
+    """In words."""
+    even = plan_rebalance(RebalanceRequest(), "p", view_of(report("a"), report("b")), [], NOW, SETTINGS)
+    assert isinstance(even, Refusal)
+    assert "even" in even.words
+    bad = plan_rebalance(RebalanceRequest(rate=-1), "p", view_of(*UNEVEN), [], NOW, SETTINGS)
+    assert isinstance(bad, Refusal)
+    assert bad.why is Why.INVALID_ARGUMENT
+    second = plan_rebalance(RebalanceRequest(), "q", view_of(*UNEVEN), [planned(*UNEVEN)], NOW, SETTINGS)
+    assert isinstance(second, Refusal)
+
+
+def test_the_automatic_one_waits_for_quiet() -> None:
+    """Switched on, uneven, nothing else planned, and long enough after the last one."""
+    view = view_of(*UNEVEN)
+    assert wanted(view, [], SETTINGS, NOW, 60)
+    assert not wanted(view, [], SETTINGS, NOW, 59)
+    assert not wanted(view, [Plan(kind=Plan.DRAIN, state=Plan.RUNNING)], SETTINGS, NOW, 60)
+    assert not wanted(view, [], PlanSettings(), NOW, 60)
+    assert not wanted(view_of(report("a"), report("b")), [], SETTINGS, NOW, 60)
+
+
+def test_orders_repeat_while_clients_are_to_go() -> None:
+    """With the node's share of the rate, the count, and the age below which nobody is moved."""
+    plan = running()
+    set_rates([plan], BUDGET)
+    first, second = orders([plan], SETTINGS)
+    assert (first.action, first.node, first.plan_id) == (Order.MOVE, "a", "p")
+    assert (first.count, first.age_min_s) == (plan.steps[0].count, 300)
+    assert first.rate + second.rate == pytest.approx(300)
+    plan.rate = 50
+    set_rates([plan], BUDGET)
+    assert sum(order.rate for order in orders([plan], SETTINGS)) == pytest.approx(50)
+
+
+def test_a_plan_ends_when_all_have_sent_their_clients() -> None:
+    """By what the nodes report; their orders end then."""
+    plan = running()
+    first, second = plan.steps
+    view = view_of(moving(UNEVEN[0], first.count, 4_000), moving(UNEVEN[1], 10, 4_900), UNEVEN[2])
+    advance([plan], view, NOW, 0.5, SETTINGS)
+    assert (first.state, second.state) == (NodeStep.DONE, NodeStep.SENDING)
+    assert [order.node for order in orders([plan], SETTINGS)] == ["b"]
+    second.count = 10
+    advance([plan], view, NOW, 0.5, SETTINGS)
+    assert plan.state == Plan.DONE
+    assert plan.note == f"{first.count + 10} clients were moved"
+
+
+def test_a_node_that_is_down_to_its_share_sends_nobody_any_more() -> None:
+    """Its clients were placed elsewhere and did not come back."""
+    plan = running()
+    view = view_of(moving(UNEVEN[0], 100, 2_000), UNEVEN[1], UNEVEN[2])
+    advance([plan], view, NOW, 0.5, SETTINGS)
+    assert plan.steps[0].note == "has its share already"
+
+
+def test_too_few_old_sessions_end_it_too() -> None:
+    """What can be moved has been when its time is over."""
+    plan = running()
+    advance([plan], view_of(*UNEVEN), NOW, 10_000, SETTINGS)
+    assert plan.state == Plan.DONE
+    assert "only 0 of" in plan.steps[0].note
+
+
+def test_a_node_that_leaves_or_vanishes_is_out_of_it() -> None:
+    """Leaving altogether is more than was wanted, vanishing is a failure."""
+    plan = running()
+    view = view_of(report("a", 5_000, number=2, leaving=Leaving()), UNEVEN[2])
+    advance([plan], view, NOW, 0.5, SETTINGS)
+    assert [step.state for step in plan.steps] == [NodeStep.DONE, NodeStep.FAILED]
+    assert plan.state == Plan.FAILED
+    assert "b: vanished" in plan.note
+
+
+def test_it_stands_still_while_nodes_leave() -> None:
+    """The budget is the drain's; the time for it does not run."""
+    plan = running()
+    drain = Plan(id="d", kind=Plan.DRAIN, state=Plan.RUNNING)
+    before = plan.steps[0].ends_in_s
+    advance([plan, drain], view_of(*UNEVEN), NOW, 5, SETTINGS)
+    set_rates([plan, drain], BUDGET)
+    assert [order.rate for order in orders([plan], SETTINGS)] == [0, 0]
+    assert plan.steps[0].ends_in_s == before
+
+
+def test_cancelling_stops_the_nodes_first() -> None:
+    """They are told until they say so, and long enough to overtake an order on its way."""
+    plan = running()
+    plan.state = Plan.CANCELLING
+    at_it = view_of(moving(UNEVEN[0], 5, 4_995), UNEVEN[1], UNEVEN[2])
+    advance([plan], at_it, NOW, 4, SETTINGS)
+    assert [(order.node, order.action) for order in orders([plan], SETTINGS)] == [("a", Order.SERVE)]
+    advance([plan], view_of(*UNEVEN), NOW, 0.5, SETTINGS)
+    assert plan.state == Plan.CANCELLED
+    assert not list(orders([plan], SETTINGS))
