@@ -194,3 +194,32 @@ def test_an_impossible_deadline_is_said_at_the_start(make: Callable[[], list[Sim
     assert all(step.ends_in_s >= 0 for step in fleet.plans[0].steps)
     fleet.run(3)
     check_receivers(fleet)
+
+
+def test_a_draining_node_that_hangs_goes_on_when_it_is_back() -> None:
+    """Stopped for a while, it is neither given up nor reckoned with; the other one uses the budget."""
+    fleet = Fleet(nodes())
+    fleet.run(3)
+    fleet.drain(DrainRequest(nodes=["node-000", "node-001"], deadline_s=60))
+    fleet.run(9)
+    fleet.node("node-000").hung = True
+    fleet.run(8)
+    assert "silent" in fleet.plans[0].steps[0].note
+    fleet.node("node-000").hung = False
+    fleet.run(60, until=lambda: ended(fleet))
+    fleet.run(3)
+    assert fleet.plans[0].state == Plan.DONE, fleet.plans[0].note
+    check_receivers(fleet)
+
+
+def test_a_node_that_ignores_its_orders_fails_alone() -> None:
+    """It is named, and given up after its deadline; nobody else waits for it."""
+    fleet = Fleet(nodes())
+    fleet.run(3)
+    fleet.node("node-000").deaf = True
+    fleet.drain(DrainRequest(nodes=["node-000", "node-001"], deadline_s=60))
+    fleet.run(80, until=lambda: ended(fleet))
+    first, second = fleet.plans[0].steps
+    assert (first.state, second.state) == (NodeStep.FAILED, NodeStep.DONE)
+    assert "has not obeyed" in first.note
+    check_receivers(fleet)
