@@ -108,19 +108,20 @@ class Leaving:
 
     async def _send_away(self, batch: Batch) -> None:
         gone = 0
+        written_by = trio.current_time() + _WRITING_MAX_S
         for session in self._choose(batch):
             if gone % _CLOSED_PER_TURN == 0:
-                await self._everything_is_written()
+                await self._everything_is_written(written_by)
             # Meanwhile it may have gone by itself.
             if not session.closed:
                 session.close(self._reason(batch.moves))
                 self._drain.sent(1, trio.current_time())
                 gone += 1
 
-    async def _everything_is_written(self) -> None:
-        """Return when no publication is half-way to its subscribers: everybody is told in between."""
-        with trio.move_on_after(_WRITING_MAX_S):
-            await trio.lowlevel.checkpoint()
+    async def _everything_is_written(self, by: float) -> None:
+        """Return when no publication is half-way to its subscribers, or when the time for that is over."""
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_at(by):
             while not self._hub.idle:
                 await trio.lowlevel.checkpoint()
 

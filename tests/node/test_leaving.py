@@ -31,7 +31,7 @@ class Session:
         return self.told is not None
 
     def close(self, reason: DisconnectReason) -> None:
-        assert self._node.idle, "in the middle of a publication"
+        assert self._node.idle or self._node.restless, "in the middle of a publication"
         assert self.told is None
         self.told = reason
         self._node.told.append(self)
@@ -47,6 +47,8 @@ class Node:
         self.told: list[Session] = []
         self.changes = 0
         self.idle = True
+        # Its hub is never done.
+        self.restless = False
         self.lost = False
         self.drain = Drain(options, "me", trio.current_time())
         self.leaving = Leaving(self.drain, self.sessions, self, self._reason, self._changed)
@@ -185,6 +187,13 @@ async def test_nobody_goes_in_the_middle_of_a_publication(mock_clock: MockClock)
         node.idle = True
         await let_pass(mock_clock, 0.0)
         assert len(node.told) == 1
+        node.come(200)
+        node.idle, node.restless = False, True
+        await let_pass(mock_clock, 20.0)
+        assert len(node.told) == 1
+        await let_pass(mock_clock, 0.6)
+        await let_pass(mock_clock, 0.0)
+        assert len(node.told) == 201
         nursery.cancel_scope.cancel()
 
 
