@@ -55,6 +55,7 @@ GROUPS = {
     "Run": {
         "up": Entry("up", "a whole cluster on this machine, with its NATS server"),
         "node": Entry("node", "one node, in the foreground"),
+        "coordinator": Entry("coordinator", "one coordinator, in the foreground"),
     },
     "Talk to a cluster": {
         "publish": Entry("publish", "publish to a channel"),
@@ -62,6 +63,10 @@ GROUPS = {
         "token": Entry("token", "make a connection token for a user"),
     },
     "Look after it": {
+        "nodes": Entry("nodes", "who is in the cluster, and how full"),
+        "drain": Entry("drain", "empty nodes at the pace the others can take"),
+        "undrain": Entry("undrain", "put nodes back into rotation"),
+        "rebalance": Entry("rebalance", "even out the load of the nodes"),
         "check-config": Entry("check_config", "check a config file and print what it amounts to"),
         "streams": Entry("streams", "compare history streams with a config, change them"),
         "test": Entry("test", "run the project's tests", passes_on=True),

@@ -7,74 +7,23 @@ it unless it was asked to go on. Addresses are 127.0.0.1: nothing here is meant 
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from deploy import nats_process
+from deploy.cluster_settings import Output, Ports, Settings, node_name
 from deploy.ports import HOST
 from deploy.processes import Child, describe_exit
 
+_COORDINATOR = "coordinator"
 _NATS_READY_MAX_S = 15
-_NODE_READY_MAX_S = 30
+_READY_MAX_S = 30
 _NATS_STOP_MAX_S = 10
+_COORDINATOR_STOP_MAX_S = 10
 _NODE_STOP_MARGIN_S = 5  # beyond the node's own deadline
-
-# `-P`: a folder named `node` where `up` was called must not be imported in place of ours.
-NODE_COMMAND = (sys.executable, "-P", "-m", "deploy.cli", "node")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the cluster is made of.
-
-    Attributes:
-        nodes: how many.
-        http_port: of the first node, the next ones follow; 0 gives each any free port.
-        config: file of every node.
-        nats_url: servers to use; "" starts one.
-        nats_port: of the server that is started; 0 for any free one.
-        data: directory JetStream keeps its streams in; None for a temporary one.
-        ready_file: where the cluster is described when it is ready, None for nowhere.
-        keep_going: whether the others go on when a process dies.
-        node_stop_max_s: how long the nodes may take to stop, seconds.
-        node_command: the program of a node and its first arguments.
-    """
-
-    nodes: int
-    http_port: int
-    config: Path
-    nats_url: str = ""
-    nats_port: int = 0
-    data: Path | None = None
-    ready_file: Path | None = None
-    keep_going: bool = False
-    node_stop_max_s: float = 30
-    node_command: Sequence[str] = NODE_COMMAND
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where the cluster's words go.
-
-    Attributes:
-        child: a line of a process, by its name.
-        event: something to know: a death, a stop.
-        ready: the cluster's description, once.
-    """
-
-    child: Callable[[str, str], None]
-    event: Callable[[str], None]
-    ready: Callable[[dict[str, Any]], None]
-
-
-def node_name(index: int) -> str:
-    """The name of the node with this index, from 0."""
-    return f"node-{index + 1}"
 
 
 class Cluster:
@@ -84,7 +33,7 @@ class Cluster:
         settings: what it is made of.
         output: where its words go.
         nats_command: starts the server; not used if the settings name others.
-        http_ports: of the nodes.
+        ports: where they listen.
         nats_fds: descriptors the server inherits.
     """
 
@@ -93,7 +42,7 @@ class Cluster:
         settings: Settings,
         output: Output,
         nats_command: Sequence[str],
-        http_ports: Sequence[int],
+        ports: Ports,
         *,
         nats_fds: Sequence[int] = (),
     ) -> None:
@@ -101,9 +50,10 @@ class Cluster:
         self._output = output
         self._nats_command = nats_command
         self._nats_fds = nats_fds
-        self._http_ports = http_ports
+        self._ports = ports
         self._nats: list[Child] = []
         self._nodes: list[Child] = []
+        self._coordinators: list[Child] = []
         self._starting = trio.CancelScope()
         self._stopping = trio.Event()
         self._ready = False
@@ -121,7 +71,7 @@ class Cluster:
                     await self._stopping.wait()
                     await self._stop()
                 finally:
-                    for child in [*self._nodes, *self._nats]:
+                    for child in self._children:
                         child.kill()
                     self._remove_ready_file()
                 nursery.cancel_scope.cancel()
@@ -133,11 +83,16 @@ class Cluster:
             if self._stopping.is_set():
                 self._output.event(f"{name} again: killing what is left")
                 self._exit_code = 1
-                for child in [*self._nodes, *self._nats]:
+                for child in self._children:
                     child.kill()
             else:
-                self._output.event(f"{name}: stopping the nodes, then NATS; once more kills them")
+                self._output.event(f"{name}: stopping the nodes, then the rest; once more kills them")
                 self._request_stop()
+
+    @property
+    def _children(self) -> list[Child]:
+        """In the order in which they are stopped: nodes tell the coordinator that they leave."""
+        return [*self._nodes, *self._coordinators, *self._nats]
 
     def _request_stop(self) -> None:
         self._stopping.set()
@@ -152,14 +107,18 @@ class Cluster:
 
     async def _start(self, nursery: trio.Nursery) -> None:
         nats_url = self._settings.nats_url or await self._start_nats(nursery)
-        addresses: dict[int, dict[str, Any]] = {}
+        started: dict[str, dict[str, Any]] = {}
+        names = [node_name(index) for index in range(self._settings.nodes)]
         async with trio.open_nursery() as waiting:
             for index in range(self._settings.nodes):
-                waiting.start_soon(self._start_node, nursery, index, nats_url, addresses)
+                waiting.start_soon(self._start_node, nursery, index, nats_url, started)
+            if ports := self._ports.coordinator:
+                waiting.start_soon(self._start_coordinator, nursery, ports, nats_url, started)
+        coordinator = started.get(_COORDINATOR)
         cluster = {
             "nats": {"url": nats_url, "pid": self._nats[0].pid if self._nats else None},
-            "coordinator": None,
-            "nodes": [addresses[index] for index in sorted(addresses)],
+            "coordinator": coordinator and {"url": coordinator["http"], **_pick(coordinator, "pid", "grpc")},
+            "nodes": [{**_pick(started[name], "name", "pid", "http"), "grpc": None} for name in names],
         }
         self._ready = True
         if self._settings.ready_file:
@@ -184,40 +143,60 @@ class Cluster:
         return readiness.url
 
     async def _start_node(
-        self, nursery: trio.Nursery, index: int, nats_url: str, addresses: dict[int, dict[str, Any]]
+        self, nursery: trio.Nursery, index: int, nats_url: str, started: dict[str, dict[str, Any]]
     ) -> None:
-        """Start a node and put what it says of itself into `addresses` when it is ready."""
-        name = node_name(index)
+        command = [*self._settings.node_command, *self._common(nats_url), "--name", node_name(index)]
+        command += ["--http-address", HOST, "--http-port", str(self._ports.http[index])]
+        command += ["--set", f"demo.peers={self._peers_of(index)}"]
+        await self._start_program(nursery, self._nodes, node_name(index), command, started)
+
+    async def _start_coordinator(
+        self,
+        nursery: trio.Nursery,
+        ports: tuple[int, int],
+        nats_url: str,
+        started: dict[str, dict[str, Any]],
+    ) -> None:
+        command = [*self._settings.coordinator_command, *self._common(nats_url), "--name", _COORDINATOR]
+        command += ["--http-address", HOST, "--http-port", str(ports[0]), "--grpc-port", str(ports[1])]
+        command += ["--set", f"coordinator.public_url=http://{HOST}:{ports[0]}"]
+        await self._start_program(nursery, self._coordinators, _COORDINATOR, command, started)
+
+    def _common(self, nats_url: str) -> list[str]:
+        """What nodes and coordinators are told alike."""
+        consul = self._settings.consul_url
+        catalog = ["--set", "catalog.type=consul", "--set", f"catalog.consul.url={consul}"] if consul else []
+        return ["--config", str(self._settings.config), "--nats", nats_url, *catalog]
+
+    async def _start_program(
+        self,
+        nursery: trio.Nursery,
+        children: list[Child],
+        name: str,
+        command: Sequence[str],
+        started: dict[str, dict[str, Any]],
+    ) -> None:
+        """Start a program of ours, and put what it says of itself into `started` when it is ready."""
         reading, writing = os.pipe()
         async with trio.lowlevel.FdStream(reading) as stream:
             try:
-                command = [
-                    *self._settings.node_command,
-                    "--config",
-                    str(self._settings.config),
-                    "--name",
-                    name,
-                ]
-                command += ["--http-address", HOST, "--http-port", str(self._http_ports[index])]
-                command += ["--set", f"demo.peers={self._peers_of(index)}"]
-                command += ["--nats", nats_url, "--ready-fd", str(writing)]
-                child = Child(name, command, pass_fds=[writing])
+                child = Child(name, [*command, "--ready-fd", str(writing)], pass_fds=[writing])
             finally:
                 os.close(writing)
-            self._nodes.append(child)
+            children.append(child)
             nursery.start_soon(self._follow, child, lambda _: None)
-            with trio.move_on_after(_NODE_READY_MAX_S):
-                # The node writes one line and closes the pipe; no line means that it is about to die.
+            with trio.move_on_after(_READY_MAX_S):
+                # It writes one line and closes the pipe; no line means that it is about to die.
                 if said := b"".join([chunk async for chunk in stream]):
-                    http = json.loads(said)["http"]
-                    addresses[index] = {"name": name, "pid": child.pid, "http": http, "grpc": None}
+                    started[name] = {**json.loads(said), "name": name, "pid": child.pid}
                     return
                 await trio.sleep_forever()
-        self._fail(f"{name} was not ready after {_NODE_READY_MAX_S} s")
+        self._fail(f"{name} was not ready after {_READY_MAX_S} s")
+        await trio.sleep_forever()  # the failure cancels the start
 
     def _peers_of(self, index: int) -> str:
         """Addresses of the other nodes, for the links of its page."""
-        others = [port for other, port in enumerate(self._http_ports) if other != index]
+        others = [port for other, port in enumerate(self._ports.http) if other != index]
         return ",".join(f"http://{HOST}:{port}" for port in others)
 
     async def _follow(self, child: Child, read: Callable[[str], None]) -> None:
@@ -242,6 +221,7 @@ class Cluster:
 
     async def _stop(self) -> None:
         await self._end(self._nodes, self._settings.node_stop_max_s + _NODE_STOP_MARGIN_S)
+        await self._end(self._coordinators, _COORDINATOR_STOP_MAX_S)
         await self._end(self._nats, _NATS_STOP_MAX_S)
         self._output.event("stopped")
 
@@ -262,6 +242,10 @@ class Cluster:
         """A file that says `ready` while nothing runs would lie to whoever waits for it."""
         if self._settings.ready_file:
             self._settings.ready_file.unlink(missing_ok=True)
+
+
+def _pick(said: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: said[key] for key in keys}
 
 
 def _write_atomically(path: Path, text: str) -> None:

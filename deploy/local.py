@@ -3,7 +3,8 @@
 from itertools import islice
 
 from deploy import nats_process
-from deploy.cluster import Cluster, Output, Settings, node_name
+from deploy.cluster import Cluster
+from deploy.cluster_settings import Output, Ports, Settings, node_name
 from deploy.errors import UserError
 from deploy.ports import free_ports, see_that_free
 from deploy.scratch import scratch_directory
@@ -12,22 +13,22 @@ from deploy.scratch import scratch_directory
 async def run(settings: Settings, output: Output) -> int:
     """Run a cluster until a signal or a death ends it; returns the exit code.
 
-    SIGINT, SIGTERM and SIGHUP stop the nodes, then NATS; a second one kills what is left. Whatever
-    happens, cancellation included, no process stays behind.
+    SIGINT, SIGTERM and SIGHUP stop the nodes, the coordinator, then NATS; a second one kills what is left.
+    Whatever happens, cancellation included, no process stays behind.
 
     Raises:
         UserError: a port is taken, a program is missing, or a path cannot be used.
     """
     nats_program = "" if settings.nats_url else nats_process.find_program()
-    nats_port, http_ports = choose_ports(settings)
+    ports = choose_ports(settings)
     check_paths(settings)
     with scratch_directory() as scratch:
-        nats = nats_process.command(nats_program, nats_port, settings.data or scratch.path)
-        return await Cluster(settings, output, nats, http_ports, nats_fds=[scratch.lock]).run()
+        nats = nats_process.command(nats_program, ports.nats, settings.data or scratch.path)
+        return await Cluster(settings, output, nats, ports, nats_fds=[scratch.lock]).run()
 
 
-def choose_ports(settings: Settings) -> tuple[int, list[int]]:
-    """The port of NATS and those of the nodes, all free now, before anything is started.
+def choose_ports(settings: Settings) -> Ports:
+    """Every port of the cluster, all free now, before anything is started.
 
     Raises:
         UserError: one that was asked for is not.
@@ -38,10 +39,16 @@ def choose_ports(settings: Settings) -> tuple[int, list[int]]:
             see_that_free(port, node_name(index), "--http-port")
     if settings.nats_port and not settings.nats_url:
         see_that_free(settings.nats_port, "nats", "--nats-port")
-    free = free_ports(taken=[settings.nats_port, *http_ports])
+    asked = settings.coordinator_port
+    if asked:
+        see_that_free(asked, "the coordinator", "--coordinator-port")
+        see_that_free(asked + 1, "the coordinator's gRPC", "--coordinator-port")
+    free = free_ports(taken=[settings.nats_port, asked or 0, (asked or 0) + 1, *http_ports])
     if not settings.http_port:
         http_ports = list(islice(free, settings.nodes))
-    return settings.nats_port or next(free), http_ports
+    coordinator = (asked, asked + 1) if asked else (next(free), next(free))
+    nats_port = settings.nats_port or next(free)
+    return Ports(nats_port, http_ports, None if asked is None else coordinator)
 
 
 def check_paths(settings: Settings) -> None:

@@ -48,7 +48,7 @@ def call(url: str, method: str, parameters: dict[str, Any], key: str) -> dict[st
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UserError(f"{url} cannot be reached: {_reason(error)}; is the cluster up?") from error
+        raise UserError(f"{url} cannot be reached: {reason_of(error)}; is the cluster up?") from error
     return _result(url, status, answer)
 
 
@@ -71,5 +71,6 @@ def _result(url: str, status: int, body: bytes) -> dict[str, Any]:
     return dict(result or {})
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a connection failed, in words."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

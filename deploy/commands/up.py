@@ -9,12 +9,15 @@ from typing import Any
 import trio
 
 from deploy import local
-from deploy.cluster import NODE_COMMAND, Output, Settings, node_name
+from deploy.cluster_settings import COORDINATOR_COMMAND, NODE_COMMAND, Output, Settings, node_name
 from deploy.configs import read_config
+from deploy.coordinator_api import DEFAULT_URL
 from deploy.terminal import discard_output
 from node.config.nats_urls import hide_logins
+from node.config.options import Config
 
 DEVELOPMENT = Path(__file__).resolve().parents[1] / "development.yaml"
+_COORDINATOR_PORT = 7000
 _COLOURS = (36, 33, 35, 32, 34, 31)
 
 
@@ -30,9 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="of the first node, the next ones follow; 0: any free ones (default: %(default)s)",
     )
+    parser.add_argument(
+        "--coordinator-port",
+        type=int,
+        metavar="PORT",
+        help="of the coordinator, its gRPC port is the next; 0: any free ones (default: 7000; with "
+        "--http-port 0: any)",
+    )
     parser.add_argument("--nats", default="", metavar="URL", help="use these NATS servers and start none")
     parser.add_argument(
         "--nats-port", type=int, default=0, metavar="PORT", help="of the NATS server (default: any)"
+    )
+    parser.add_argument(
+        "--consul", default="", metavar="URL", help="keep the catalog in Consul (default: in NATS)"
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="keep history here (default: lost at the end)"
@@ -41,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="of every node (default: open to everybody, for development)",
+        help="of every process (default: open to everybody, for development)",
     )
     parser.add_argument(
         "--ready-file", type=Path, metavar="FILE", help="write addresses and process ids here as JSON"
@@ -53,20 +66,25 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a cluster until Ctrl-C or SIGTERM."""
     config_file = arguments.config or DEVELOPMENT
     # What is wrong is said once, here, and not by every node.
-    config = read_config(config_file, {"broker.nats.url": arguments.nats or None})
+    overrides = {"broker.nats.url": arguments.nats or None, "catalog.consul.url": arguments.consul or None}
+    config = read_config(config_file, overrides)
     console = sys.stdout.isatty() and config.log.format == "auto"
+    as_console = ("--set", "log.format=console") if console else ()
     settings = Settings(
         nodes=arguments.nodes,
         http_port=arguments.http_port,
         config=config_file,
+        coordinator_port=_coordinator_port(arguments, config),
+        consul_url=arguments.consul,
         nats_url=arguments.nats,
         nats_port=arguments.nats_port,
         data=arguments.data,
         ready_file=arguments.ready_file,
         keep_going=arguments.keep_going,
         node_stop_max_s=config.shutdown.timeout,
-        # The nodes write into our pipe and cannot see that a person reads at its end.
-        node_command=(*NODE_COMMAND, "--set", "log.format=console") if console else NODE_COMMAND,
+        # The processes write into our pipe and cannot see that a person reads at its end.
+        node_command=(*NODE_COMMAND, *as_console),
+        coordinator_command=(*COORDINATOR_COMMAND, *as_console),
     )
     screen = Screen(settings.nodes, insecure=config.client.insecure)
     return trio.run(partial(local.run, settings, Output(screen.child, screen.event, screen.ready)))
@@ -81,7 +99,7 @@ class Screen:
     """
 
     def __init__(self, nodes: int, *, insecure: bool) -> None:
-        self._width = len(node_name(nodes - 1))
+        self._width = max(len(node_name(nodes - 1)), len("coordinator"))
         self._insecure = insecure
         self._coloured = sys.stdout.isatty()
         self._colours: dict[str, int] = {}
@@ -115,9 +133,12 @@ def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
     """The addresses, a warning where everybody may do everything, and commands to copy."""
     addresses = [node["http"] for node in cluster["nodes"]]
     lines = ["", f"The cluster is ready: {len(addresses)} node{'s' if len(addresses) > 1 else ''}."]
-    lines += [f"  {node['name']:<8} {node['http']}  pid {node['pid']}" for node in cluster["nodes"]]
+    lines += [f"  {node['name']:<11} {node['http']}  pid {node['pid']}" for node in cluster["nodes"]]
+    if coordinator := cluster["coordinator"]:
+        about = f"pid {coordinator['pid']}, gRPC at {coordinator['grpc']}"
+        lines.append(f"  {'coordinator':<11} {coordinator['url']}  {about}")
     nats = cluster["nats"]
-    lines += [f"  {'nats':<8} {hide_logins(nats['url'])}" + (f"  pid {nats['pid']}" if nats["pid"] else "")]
+    lines += [f"  {'nats':<11} {hide_logins(nats['url'])}" + (f"  pid {nats['pid']}" if nats["pid"] else "")]
     if insecure:
         lines += ["", "Insecure development mode: whoever reaches these ports may connect, publish and read."]
     lines += [
@@ -126,11 +147,30 @@ def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
         f"  ./broadcast subscribe news --url {addresses[-1]}",
         f"  ./broadcast publish news '{{\"hello\":1}}' --url {addresses[0]}",
         f"  curl -N '{addresses[-1]}/sse?channel=news'",
+        *_to_try(cluster),
         "",
         "Ctrl-C stops everything.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _to_try(cluster: dict[str, Any]) -> list[str]:
+    """Commands for the coordinator, if there is one."""
+    if not cluster["coordinator"]:
+        return []
+    url = cluster["coordinator"]["url"]
+    where = "" if url == DEFAULT_URL else f" --coordinator {url}"
+    return [f"  ./broadcast nodes{where}", f"  ./broadcast drain {cluster['nodes'][0]['name']}{where}"]
+
+
+def _coordinator_port(arguments: argparse.Namespace, config: Config) -> int | None:
+    """Where the coordinator listens; None where the configuration has no catalog."""
+    if config.catalog.type == "none" and not arguments.consul:
+        return None
+    if arguments.coordinator_port is None:
+        return _COORDINATOR_PORT if arguments.http_port else 0
+    return int(arguments.coordinator_port)
 
 
 def _count(text: str) -> int:

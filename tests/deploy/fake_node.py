@@ -1,4 +1,4 @@
-"""Stands in for `broadcast node` where the cluster around it is tested: same arguments, no service.
+"""Stands in for `broadcast node` and `coordinator` where a cluster is tested: same arguments, no service.
 
 The config file says how it behaves: `well`, `dies at start`, `dies when ready`, `is silent` or
 `ignores SIGTERM`.
@@ -16,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for option in ("--config", "--name", "--http-address", "--http-port", "--nats", "--ready-fd", "--set"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--grpc-port")
     arguments = parser.parse_args()
     behaviour = Path(arguments.config).read_text().strip()
     sys.stderr.write(f"{arguments.name} uses {arguments.nats}\n")
@@ -27,6 +28,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if behaviour != "is silent":
         ready = {"name": arguments.name, "pid": os.getpid(), "http": f"http://x:{arguments.http_port}"}
+        if arguments.grpc_port:
+            ready["grpc"] = f"x:{arguments.grpc_port}"
         os.write(int(arguments.ready_fd), json.dumps(ready).encode() + b"\n")
         os.close(int(arguments.ready_fd))
     if behaviour == "dies when ready" and arguments.name == "node-2":

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from deploy import local
-from deploy.cluster import Output, Settings
+from deploy.cluster_settings import Output, Settings
 from deploy.errors import UserError
 from deploy.ports import HOST
 from tests.deploy.pids import ended
@@ -200,7 +200,7 @@ async def test_a_node_that_is_never_ready_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A start that hangs ends with a sentence that names who hung."""
-    monkeypatch.setattr("deploy.cluster._NODE_READY_MAX_S", 0.5)
+    monkeypatch.setattr("deploy.cluster._READY_MAX_S", 0.5)
     heard = Heard()
     with trio.fail_after(DEADLINE_S):
         assert await local.run(make_settings(tmp_path, "is silent", nodes=1), heard.output) == 1
@@ -251,7 +251,7 @@ RUN_ALONE = """
 import sys, trio
 from pathlib import Path
 from deploy import local
-from deploy.cluster import Output, Settings
+from deploy.cluster_settings import Output, Settings
 settings = Settings(nodes=2, http_port=0, config=Path(sys.argv[1]), node_command=sys.argv[2:])
 pids = lambda cluster: print(cluster["nats"]["pid"], *(node["pid"] for node in cluster["nodes"]), flush=True)
 trio.run(local.run, settings, Output(lambda *_: None, lambda _: None, pids))

@@ -69,8 +69,8 @@ def test_lines_are_prefixed_and_coloured_on_a_terminal_only(monkeypatch: pytest.
             return True
 
     for output, expected in (
-        (io.StringIO(), "node-1 | hello\n"),
-        (Terminal(), "\033[36mnode-1 |\033[0m hello\n"),
+        (io.StringIO(), "node-1      | hello\n"),
+        (Terminal(), "\033[36mnode-1      |\033[0m hello\n"),
     ):
         monkeypatch.setattr(sys, "stdout", output)
         screen = up.Screen(2, insecure=False)
@@ -103,4 +103,4 @@ def test_what_nats_says_of_its_health_is_not_shown(capsys: pytest.CaptureFixture
     screen = up.Screen(2, insecure=False)
     screen.child("nats", "[1] 2026/01/01 00:00:00 [INF] Server is ready")
     screen.child("nats", "[1] 2026/01/01 00:00:00 [WRN] Slow consumer")
-    assert capsys.readouterr().out == "nats   | [1] 2026/01/01 00:00:00 [WRN] Slow consumer\n"
+    assert capsys.readouterr().out == "nats        | [1] 2026/01/01 00:00:00 [WRN] Slow consumer\n"
