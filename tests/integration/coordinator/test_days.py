@@ -1,0 +1,140 @@
+"""A coordinator's bad days: wrong tokens, a catalog out of reach, nodes that hang, many clients at once."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import trio
+
+from protos.coordinator_pb2 import ListNodesRequest
+from protos.coordinator_pb2_grpc import CoordinatorStub
+from tests.integration.cluster import Cluster
+from tests.integration.coordinator.clients import Clients
+from tests.integration.coordinator.processes import TOKEN, CoordinatorProcess
+from tests.integration.coordinator.test_draining import in_time
+from tests.integration.programs import run
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Two nodes."""
+    with Cluster(tmp_path, nodes=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def coordinator(tmp_path: Path, cluster: Cluster) -> Iterator[CoordinatorProcess]:
+    """A coordinator that knows both."""
+    assert cluster.nats is not None
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
+        await in_time(lambda: len(coordinator.nodes()) == 2)
+        yield coordinator
+
+
+async def test_a_wrong_token_opens_nothing(coordinator: CoordinatorProcess) -> None:
+    """Neither over HTTP, nor over gRPC, nor from the command line."""
+    for token in ("", "wrong"):
+        assert coordinator.get("/v1/nodes", token)[0] == 401
+        assert coordinator.post("/v1/drain", {"nodes": ["node-1"]}, token)[0] == 401
+        with grpc.insecure_channel(coordinator.grpc) as channel:
+            list_nodes = CoordinatorStub(channel).ListNodes
+            metadata = (("authorization", f"Bearer {token}"),)
+            with pytest.raises(grpc.RpcError) as refused:
+                list_nodes(ListNodesRequest(), metadata=metadata, timeout=10)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    refusal = run("drain", "node-1", "--coordinator", coordinator.http, "--token", "wrong")
+    assert refusal.returncode == 1
+    assert "refuses the token" in refusal.stderr
+    assert TOKEN not in coordinator.log()
+    assert all(node["state"] == "SERVING" for node in coordinator.nodes().values())
+
+
+async def test_without_the_catalog_there_is_no_old_news(
+    coordinator: CoordinatorProcess, cluster: Cluster
+) -> None:
+    """NATS does not answer: 503 within seconds, on every path that tells of nodes, until it is back."""
+    assert cluster.nats is not None
+    assert cluster.nats.process is not None
+    assert coordinator.get("/discover")[0] == 200
+    cluster.nats.process.send_signal(signal.SIGSTOP)
+    try:
+        await in_time(lambda: coordinator.get("/discover")[0] == 503)
+        for path in ("/v1/nodes", "/v1/plans", "/readyz"):
+            assert coordinator.get(path)[0] == 503, path
+        assert coordinator.post("/v1/drain", {"nodes": ["node-1"]})[0] == 503
+    finally:
+        cluster.nats.process.send_signal(signal.SIGCONT)
+    await in_time(lambda: coordinator.get("/discover")[0] == 200)
+
+
+async def test_a_node_that_hangs_is_out_and_comes_back(
+    coordinator: CoordinatorProcess, cluster: Cluster
+) -> None:
+    """SIGSTOP: the node is not listed and not suggested within its time to live, and is again afterwards."""
+    process = cluster.nodes[0].process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        with trio.fail_after(8):
+            await in_time(lambda: set(coordinator.nodes()) == {"node-2"})
+        for _ in range(20):
+            _, place = coordinator.get("/discover")
+            assert (place["node"], place["alternatives"]) == ("node-2", [])
+    finally:
+        process.send_signal(signal.SIGCONT)
+    await in_time(lambda: set(coordinator.nodes()) == {"node-1", "node-2"})
+
+
+async def test_a_killed_node_vanishes(coordinator: CoordinatorProcess, cluster: Cluster) -> None:
+    """Kill -9 leaves nothing behind but a few seconds."""
+    cluster.nodes[1].kill()
+    with trio.fail_after(8):
+        await in_time(lambda: set(coordinator.nodes()) == {"node-1"})
+
+
+async def test_a_thousand_clients_in_a_second_spread(coordinator: CoordinatorProcess) -> None:
+    """Nobody is told all the same: what was handed out counts before any node can report it."""
+    clients = Clients([], coordinator.port)
+    told: Counter[str] = Counter()
+
+    async def ask() -> None:
+        for _ in range(50):
+            place = await clients.discover()
+            told[place["node"] if place else ""] += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(ask)
+    assert abs(told["node-1"] - told["node-2"]) < 0.25 * (told["node-1"] + told["node-2"])
+    assert told["node-1"] + told["node-2"] > 100
+
+
+async def test_the_last_node_is_not_drained_by_mistake(coordinator: CoordinatorProcess) -> None:
+    """The refusal comes before anything happens, and says how to do it nevertheless."""
+    refusal = run("drain", "node-1", "node-2", "--coordinator", coordinator.http, "--token", TOKEN)
+    assert refusal.returncode == 1
+    assert "no other node would be left" in refusal.stderr
+
+
+async def test_nodes_are_listed(coordinator: CoordinatorProcess) -> None:
+    """`broadcast nodes` for people and for programs."""
+    listed = run("nodes", "--coordinator", coordinator.http, "--token", TOKEN)
+    assert "node-1" in listed.stdout
+    assert "serving" in listed.stdout
+    told = run("nodes", "--json", "--coordinator", coordinator.http, "--token", TOKEN)
+    assert {node["name"] for node in json.loads(told.stdout)["nodes"]} == {"node-1", "node-2"}
+
+
+async def test_it_stops_in_order(coordinator: CoordinatorProcess) -> None:
+    """SIGTERM: exit code 0, at once, with a watcher connected."""
+    request = f"GET /v1/watch HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    watcher = await trio.open_tcp_stream("127.0.0.1", coordinator.port)
+    await watcher.send_all(request.encode())
+    await in_time(lambda: b"door_connections 2" in coordinator.get("/metrics")[1])
+    with trio.fail_after(3):
+        assert await trio.to_thread.run_sync(coordinator.stop) == 0
+    async with watcher:
+        assert (await watcher.receive_some()).startswith(b"HTTP/1.1 200")

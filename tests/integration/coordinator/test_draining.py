@@ -1,0 +1,151 @@
+"""Nodes are drained under load: nobody loses a message, whoever leads, and whoever dies meanwhile."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.integration.cluster import API_KEY, Cluster
+from tests.integration.coordinator.clients import Clients
+from tests.integration.coordinator.processes import CoordinatorProcess
+
+CHANNELS = [f"smooth-{number}" for number in range(20)]
+DRAIN: dict[str, Any] = {"arrivals_quiet_s": 0.5}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Three nodes that wait briefly for arrivals."""
+    with Cluster(tmp_path, nodes=3, drain=DRAIN) as cluster:
+        yield cluster
+
+
+class Publisher:
+    """Publishes numbers to every channel in turn, on one node, and remembers what was accepted."""
+
+    def __init__(self, port: int, interval_s: float = 0.02) -> None:
+        self.port = port
+        self.accepted: dict[str, list[int]] = {channel: [] for channel in CHANNELS}
+        self._interval_s = interval_s
+        self._stopping = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        task_status.started()
+        number = 0
+        async with stream:
+            while not self._stopping:
+                for channel in CHANNELS:
+                    await self._publish(stream, channel, number)
+                    self.accepted[channel].append(number)
+                    await trio.sleep(self._interval_s)
+                number += 1
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def _publish(self, stream: trio.SocketStream, channel: str, number: int) -> None:
+        body = json.dumps({"channel": channel, "data": number}).encode()
+        fields = f"Host: test\r\nX-API-Key: {API_KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+        await stream.send_all(f"POST /api/publish HTTP/1.1\r\n{fields}".encode() + body)
+        answer = b""
+        while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
+            answer += await stream.receive_some()
+        assert b'"offset"' in answer, answer
+
+
+async def in_time(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
+    """Ask again until the condition holds: it is another process's."""
+    with trio.fail_after(limit_s):
+        while not await trio.to_thread.run_sync(condition):  # noqa: ASYNC110 - nobody sets an event
+            await trio.sleep(0.1)
+
+
+def assert_nothing_lost(clients: Clients, publisher: Publisher) -> None:
+    """Every client has every publication since its first, once, in order."""
+    for client in clients.all:
+        accepted = publisher.accepted[client.channel]
+        assert client.seen == accepted[len(accepted) - len(client.seen) :]
+        assert client.lost == 0
+
+
+async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    """`broadcast drain` empties a node before its deadline; its clients go on elsewhere and miss nothing."""
+    assert cluster.nats is not None
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
+        await in_time(lambda: len(coordinator.nodes()) == 3)
+        clients = Clients([CHANNELS[number % 20] for number in range(200)], coordinator.port)
+        publisher = Publisher(cluster.nodes[2].port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clients.run)
+            await clients.until_settled(30)
+            before = clients.on("node-1")
+            assert before > 30
+            await nursery.start(publisher.run)
+            with coordinator.command("drain", "node-1", "--deadline", "20s", "--json") as drain:
+                assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
+            last = json.loads(drain.out[-1])
+            assert last["state"] == "DONE"
+            assert last["steps"][0]["sent_away"] == before
+            await clients.until_settled(10)
+            await trio.sleep(1)
+            publisher.stop()
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        assert clients.on("node-1") == 0
+        assert_nothing_lost(clients, publisher)
+        moved = [client for client in clients.all if client.closes]
+        assert len(moved) == before
+        assert {client.closes[0][0] for client in moved} <= {3001, 3011}
+        assert all(reason for client in moved for _, reason in client.closes)
+        assert coordinator.nodes()["node-1"]["state"] == "LEAVING"
+        with coordinator.command("undrain", "node-1") as undrain:
+            assert await trio.to_thread.run_sync(undrain.wait) == 0
+        await in_time(lambda: coordinator.nodes()["node-1"]["state"] == "SERVING")
+
+
+async def test_a_leader_killed_in_the_middle_is_replaced(tmp_path: Path, cluster: Cluster) -> None:
+    """The second coordinator takes the drain up, and the command that watches goes on watching."""
+    assert cluster.nats is not None
+    slow = ("--set", "coordinator.leader_ttl_s=2", "--set", "coordinator.connect_share=0.02")
+    with (
+        CoordinatorProcess(tmp_path, "first", cluster.nats.url, *slow) as first,
+        CoordinatorProcess(tmp_path, "second", cluster.nats.url, *slow) as second,
+    ):
+        await in_time(lambda: first.leads() or second.leads())
+        leader, other = (first, second) if first.leads() else (second, first)
+        await in_time(lambda: len(other.nodes()) == 3)
+        clients = Clients([CHANNELS[number % 20] for number in range(120)], other.port)
+        publisher = Publisher(cluster.nodes[2].port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clients.run)
+            await clients.until_settled(30)
+            before = clients.on("node-1")
+            await nursery.start(publisher.run)
+            with other.command("drain", "node-1", "--deadline", "60s", "--json", "--force") as drain:
+                await in_time(lambda: 0 < clients.on("node-1") < before - 2)
+                leader.kill()
+                left = clients.on("node-1")
+                assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
+            assert left > 0
+            await clients.until_settled(10)
+            await trio.sleep(1)
+            publisher.stop()
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        assert other.leads()
+        assert_nothing_lost(clients, publisher)
+
+
+async def test_drain_stop_ends_the_process(tmp_path: Path, cluster: Cluster) -> None:
+    """With --stop the node exits with 0 when it is empty: what a preStop hook wants."""
+    assert cluster.nats is not None
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
+        await in_time(lambda: len(coordinator.nodes()) == 3)
+        with coordinator.command("drain", "node-2", "--stop") as drain:
+            assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
+        assert cluster.nodes[1].process.wait(timeout=20) == 0
+        await in_time(lambda: set(coordinator.nodes()) == {"node-1", "node-3"})
