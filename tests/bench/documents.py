@@ -31,14 +31,17 @@ class PlaceError(Exception):
 
 def texts(rows: Sequence[Row], about: Mapping[str, str], missing: Mapping[str, str]) -> dict[str, str]:
     """What belongs into each place, by the place's name: `short` and `full`."""
-    told = (
-        f"Measured by `./broadcast bench --write`: {_machine(about)}. Medians; in brackets, the smallest and "
-        "the largest of several rounds."
-    )
+    told = f"Measured by `./broadcast bench --write`: {_machine(about)}. Medians of several rounds"
     details = ["<details><summary>Notes of this run</summary>", "\n".join(notes(rows, missing)), "</details>"]
     shown = [*PICTURES, LATENCY]
-    short = [short_table(rows), _image("deliveries"), told]
-    full = [told, main_table(rows), others_table(rows), *map(_image, shown), *details]
+    short = [short_table(rows), _image("deliveries"), f"{told}."]
+    full = [
+        f"{told}; in brackets, the smallest and the largest.",
+        main_table(rows),
+        others_table(rows),
+        *map(_image, shown),
+        *details,
+    ]
     return {"short": _paragraphs(short), "full": _paragraphs(full)}
 
 

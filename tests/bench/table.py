@@ -57,7 +57,7 @@ class Row:
         delays: how long deliveries or answers took, of each server.
         draws_delays: they are what the row is about, so their histogram is shown.
         valid: everything that was sent came, in every round of ours.
-        doubtful: most of our rounds, or of a peer's, were not what they were meant to be.
+        doubtful: most of our rounds, or of a peer's in the bound, were not what they were meant to be.
     """
 
     name: str
@@ -118,7 +118,10 @@ def row_of(name: str, unit: str, rounds: Iterable[Round], bound: Bound, figure: 
         ],
         delays=_delays(valid),
         valid=all(each.valid for each in servers[NODE]),
-        doubtful=any(2 * sum(bool(each.doubts) for each in found) > len(found) for found in servers.values()),
+        doubtful=any(
+            2 * sum(bool(each.doubts) for each in servers.get(server, ())) > len(servers.get(server, ()))
+            for server in (NODE, *bound.parts())
+        ),
     )
 
 
