@@ -3,7 +3,7 @@ coordinator.
 
 Everything that travels takes its time: a report 0.3 s to the coordinator, an order 0.3 s to its node, a
 client that was sent away half a second to one second until it connects again, one that was refused one to
-two seconds. The load balancer notices two seconds late that a node left.
+two seconds. The load balancer notices two seconds late that a node left or is full.
 """
 
 from collections import defaultdict
@@ -179,9 +179,9 @@ class Fleet:
 
     def _arrive(self, count: int) -> None:
         for node in self.nodes:
-            if not node.serving and node.instance not in self.out_of_balance_at:
+            if not node.wants_more and node.instance not in self.out_of_balance_at:
                 self.out_of_balance_at[node.instance] = self.now + (BALANCER_LAG_S if node.alive else 0)
-            elif node.serving:
+            elif node.wants_more:
                 self.out_of_balance_at.pop(node.instance, None)
         known = [n for n in self.nodes if self.now < self.out_of_balance_at.get(n.instance, self.now + 1)]
         by_name = {node.name: node for node in known}

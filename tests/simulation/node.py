@@ -53,6 +53,10 @@ class SimNode:
     def serving(self) -> bool:
         return self.alive and not self.leaving
 
+    @property
+    def wants_more(self) -> bool:
+        return self.serving and self.connections < self.capacity
+
     def arrive(self, count: int, now: float) -> int:
         """Returns how many were refused: all while leaving, else who finds the node full."""
         taken = min(count, self.capacity - self.connections) if self.serving and not self.hung else 0
@@ -118,6 +122,11 @@ class SimNode:
         self.connections -= count
         return count
 
+    def _state(self) -> NodeReport.State:
+        if self.leaving:
+            return NodeReport.LEAVING
+        return NodeReport.SERVING if self.wants_more else NodeReport.NOT_READY
+
     def report(self, now: float) -> NodeReport:
         while self.recent and self.recent[0][0] < now - 2.0:
             self.recent.popleft()
@@ -128,7 +137,7 @@ class SimNode:
             instance=self.instance,
             number=self.number,
             version=self.version,
-            state=NodeReport.LEAVING if self.leaving else NodeReport.SERVING,
+            state=self._state(),
             addresses=[Address(transport="websocket", url=f"ws://{self.name}/")],
             connections=self.connections,
             capacity=self.capacity,

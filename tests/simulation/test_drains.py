@@ -94,6 +94,19 @@ def test_receivers_are_never_given_more_than_they_take(
     check_receivers(fleet)
 
 
+def test_with_time_enough_few_clients_find_a_receiver_full() -> None:
+    """Five nodes with room for forty more each are filled slowly, the others go on when these are full.
+
+    Nodes refuse who is too many, so "never above capacity" holds without any plan; what a plan owes is that
+    few are refused: those that come in the two seconds until the load balancer knows that a node is full.
+    """
+    fleet = Fleet(uneven())
+    plan = carry_out(fleet, DrainRequest(nodes=["node-000", "node-001"], deadline_s=600))
+    assert plan.state == Plan.DONE, plan.note
+    assert sum(node.refused for node in fleet.nodes[2:]) < 0.02 * 20_000
+    check_receivers(fleet)
+
+
 def test_a_whole_fleet_is_replaced_by_new_processes() -> None:
     """A rolling drain of all nodes: four at a time, and the next four when the new ones are there."""
     fleet = Fleet(nodes(40, 400_000), restart_s=4)
