@@ -31,7 +31,7 @@ def _fanout(arena: Arena, transport: str, rate: float, peers: tuple[str, ...]) -
         rounds = arena.rounds(contestants, partial(_play_fanout, arena, rate, clients))
     name, bound = f"fanout {transport}", Bound(floor=1.25, go=0.6)
     if rate == _LOW_RATE:
-        name, bound = f"{name}, low rate", Bound()
+        name, bound = f"low rate {name}", Bound()
     row = row_of(name, "us CPU/delivery", rounds, bound)
     row.notes += latencies(row)
     return row

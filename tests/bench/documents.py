@@ -19,6 +19,7 @@ _PLACE = re.compile(r"(<!-- bench:begin (\w+) -->\n)(.*?)(<!-- bench:end -->)", 
 _BEGIN, _END = "<!-- bench:begin", "<!-- bench:end"
 _ALTERNATIVES = {
     "deliveries": "CPU time per delivery, as bars; the tables have the figures",
+    "ways": "CPU time per delivery of ready-made ways, as bars; the tables have the figures",
     "clients": "CPU time to connect a client and memory of an idle one, as bars; the tables have the figures",
     "publish": "CPU time per publication, as bars; the tables have the figures",
     LATENCY: "How many deliveries took how long across two nodes, as histograms",

@@ -19,6 +19,7 @@ _DARK |= {TRIO_WEBSOCKET: "#56b881", HYPERCORN: "#b78cf2"}
 # Each picture: what it is about, and with which words the rows begin that it shows.
 PICTURES = {
     "deliveries": ("CPU time per delivery", ("fanout", "burst", "scale")),
+    "ways": ("CPU time per delivery at a low rate, next to ready-made ways", ("low rate",)),
     "clients": ("What a client costs: connecting, and being there", ("connect", "memory")),
     "publish": ("CPU time per publication over HTTP", ("publish",)),
 }

@@ -22,7 +22,6 @@ _SHORT = (
     "crowd of",
     "recover",
 )
-_SHORT_NOT = ("low rate",)
 
 
 def markdown(rows: Sequence[Row], missing: Mapping[str, str]) -> str:
@@ -75,7 +74,7 @@ def short_table(rows: Sequence[Row]) -> str:
     """The medians of what most readers look for."""
     lines = ["| what | unit | node | C floor | Go peer |", "|---|---|---|---|---|"]
     for row in rows:
-        if row.name.startswith(_SHORT) and not row.name.endswith(_SHORT_NOT):
+        if row.name.startswith(_SHORT):
             found = [row.figures.get(name) for name in (NODE, *COLUMNS)]
             figures = [_short(spread.median) if spread else "-" for spread in found]
             lines.append(f"| {' | '.join([row.name, row.unit, *figures])} |")

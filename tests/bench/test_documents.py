@@ -20,6 +20,7 @@ def a_run() -> list[Row]:
     three = Spread(1, 2, 3)
     return [
         Row("fanout websocket", "us", {NODE: three, FLOOR: three}, {FLOOR: three}),
+        Row("low rate fanout sse", "us", {NODE: three, "hypercorn": three}),
         Row("connect", "us", {NODE: three, GO: three}, {GO: three}, doubts=["a busy machine"]),
         Row("publish plain", "us", {NODE: three, "hypercorn": three}, {"hypercorn": three}),
         drawn,
