@@ -160,9 +160,9 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self.progress = Progress(
-            TextColumn("{task.fields[node]}"),
+            TextColumn("{task.fields[node]}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -172,7 +172,7 @@ class Bars:
         """See Screen."""
         if plan["note"] and plan["note"] != self._note:
             self._note = plan["note"]
-            self.progress.print(self._note)
+            self.progress.print(self._note, highlight=False, markup=False)
         for step in plan["steps"]:
             node = step["node"]
             if node not in self._tasks:
