@@ -93,7 +93,7 @@ async def test_a_second_signal_ends_it_at_once(up: Up) -> None:
         await client.frame()
         up.program.send_signal(signal.SIGINT)
         up.program.expect("once more kills them")
-        up.program.expect("closing sessions")
+        up.program.expect('"phase": "sending"')
         up.program.send_signal(signal.SIGINT)
         assert up.program.wait() == 1
         up.program.expect("killing what is left")
