@@ -29,6 +29,7 @@ logger = structlog.get_logger(__name__)
 
 _SEED = re.compile(r"\bSU[A-Z2-7]{56}\b")
 _PING_INTERVAL_S = 2
+_RETRY_S = 0.5
 _CLOSE_DEADLINE_S = 1.0
 # JetStream's code for having no leader, no quorum or too much to do; NATS's for nobody who listens.
 _NOT_NOW = 503
@@ -152,6 +153,8 @@ async def connect(loop: trio_asyncio.TrioEventLoop, access: NatsAccess, name: st
         # Fractions are as good; only the library's annotations want whole seconds.
         connect_timeout=access.connect_deadline_s,  # type: ignore[arg-type]
         allow_reconnect=False,
+        # Between two tries of the same server.
+        reconnect_time_wait=_RETRY_S,  # type: ignore[arg-type]
         ping_interval=_PING_INTERVAL_S,
         **options,
     )

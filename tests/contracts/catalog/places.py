@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 import trio
-from msgspec import structs
+from msgspec import convert, structs, to_builtins
 
 from coordinator.catalog.access import ConsulAccess, NatsAccess
 from coordinator.catalog.consul import ConsulCatalog as ConsulView
@@ -57,14 +57,23 @@ class OnNats:
     """NATS with JetStream.
 
     Args:
-        server: one.
+        server: the one that things happen to.
         options: of the nodes.
+        replicas: copies of the buckets.
+        url: of all servers, if there are several.
     """
 
-    def __init__(self, server: NatsServer, options: CatalogOptions | None = None) -> None:
+    def __init__(
+        self, server: NatsServer, *, options: CatalogOptions | None = None, replicas: int = 1, url: str = ""
+    ) -> None:
         self.server = server
         self._catalog = options or catalog_options()
-        self._options = NatsOptions(url=server.url, reconnect_delay_max_s=Duration(0.2))
+        self._options = NatsOptions(
+            url=url or server.url,
+            reconnect_delay_max_s=Duration(0.2),
+            request_deadline_s=Duration(1),
+            stream_replicas=replicas,
+        )
 
     @asynccontextmanager
     async def node(self, name: str) -> AsyncIterator[Catalog]:
@@ -76,7 +85,7 @@ class OnNats:
             nursery.cancel_scope.cancel()
 
     def view(self, name: str = "c1") -> View:
-        access = NatsAccess(url=self.server.url, request_deadline_s=1.0)
+        access = convert(to_builtins(self._options, enc_hook=float), NatsAccess)
         return NatsView(access, name=name, ttl_s=TTL_S, leader_ttl_s=LEADER_TTL_S)
 
     async def empty(self) -> None:
@@ -116,16 +125,14 @@ class OnConsul:
     ) -> None:
         self.server = server
         self._catalog = options or catalog_options()
-        self._token = token
-        self._ca_file = ca_file
+        self._consul = ConsulOptions(url=server.url, token=token, ca_file=ca_file)
 
     @asynccontextmanager
     async def node(self, name: str) -> AsyncIterator[Catalog]:
-        consul = ConsulOptions(url=self.server.url, token=self._token, ca_file=self._ca_file)
-        yield ConsulCatalog(structs.replace(self._catalog, consul=consul), name=name)
+        yield ConsulCatalog(structs.replace(self._catalog, consul=self._consul), name=name)
 
     def view(self, name: str = "c1") -> View:
-        access = ConsulAccess(url=self.server.url, token=self._token, ca_file=self._ca_file)
+        access = convert(to_builtins(self._consul), ConsulAccess)
         return ConsulView(access, ttl_s=TTL_S, leader_ttl_s=LEADER_TTL_S)
 
     async def empty(self) -> None:

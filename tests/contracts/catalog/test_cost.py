@@ -30,7 +30,8 @@ async def share_of_a_core(kind: str, place: Place) -> float:
     share = float(seen["cpu_s"] / SECONDS)
     sys.stdout.write(f"{kind}: {share:.1%} of a core, {seen['reports'] / SECONDS:.0f} reports/s\n")
     assert not seen["gone"]
-    assert seen["reports"] >= 0.9 * NODES * SECONDS
+    # Of two reports of a node between two questions the first is left out.
+    assert seen["reports"] >= 0.7 * NODES * SECONDS
     return share
 
 
