@@ -1,34 +1,47 @@
 """Nodes are drained under load: nobody loses a message, whoever leads, and whoever dies meanwhile."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from tests.consul_server import ConsulServer
 from tests.integration.cluster import API_KEY, Cluster
 from tests.integration.coordinator.clients import Clients
 from tests.integration.coordinator.processes import CoordinatorProcess
 
 CHANNELS = [f"smooth-{number}" for number in range(20)]
+ENDED = ("DONE", "FAILED", "CANCELLED")
 DRAIN: dict[str, Any] = {"arrivals_quiet_s": 0.5}
 
 
+@pytest.fixture(params=["nats", "consul"])
+def catalog(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Where nodes and coordinators meet, as arguments of a coordinator."""
+    if request.param == "nats":
+        yield []
+    else:
+        with ConsulServer() as consul:
+            yield ["--consul", consul.url]
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, catalog: list[str]) -> Iterator[Cluster]:
     """Three nodes that wait briefly for arrivals."""
-    with Cluster(tmp_path, nodes=3, drain=DRAIN) as cluster:
+    options = {"type": "consul", "consul": {"url": catalog[1]}} if catalog else {"type": "nats"}
+    with Cluster(tmp_path, nodes=3, drain=DRAIN, catalog=options) as cluster:
         yield cluster
 
 
 class Publisher:
     """Publishes numbers to every channel in turn, on one node, and remembers what was accepted."""
 
-    def __init__(self, port: int, interval_s: float = 0.02) -> None:
+    def __init__(self, port: int, channels: Sequence[str] = CHANNELS, interval_s: float = 0.02) -> None:
         self.port = port
-        self.accepted: dict[str, list[int]] = {channel: [] for channel in CHANNELS}
+        self.accepted: dict[str, list[int]] = {channel: [] for channel in channels}
         self._interval_s = interval_s
         self._stopping = False
 
@@ -38,7 +51,7 @@ class Publisher:
         number = 0
         async with stream:
             while not self._stopping:
-                for channel in CHANNELS:
+                for channel in self.accepted:
                     await self._publish(stream, channel, number)
                     self.accepted[channel].append(number)
                     await trio.sleep(self._interval_s)
@@ -72,10 +85,10 @@ def assert_nothing_lost(clients: Clients, publisher: Publisher) -> None:
         assert client.lost == 0
 
 
-async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster) -> None:
+async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster, catalog: list[str]) -> None:
     """`broadcast drain` empties a node before its deadline; its clients go on elsewhere and miss nothing."""
     assert cluster.nats is not None
-    with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
         await in_time(lambda: len(coordinator.nodes()) == 3)
         clients = Clients([CHANNELS[number % 20] for number in range(200)], coordinator.port)
         publisher = Publisher(cluster.nodes[2].port)
@@ -107,13 +120,15 @@ async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster
         await in_time(lambda: coordinator.nodes()["node-1"]["state"] == "SERVING")
 
 
-async def test_a_leader_killed_in_the_middle_is_replaced(tmp_path: Path, cluster: Cluster) -> None:
+async def test_a_leader_killed_in_the_middle_is_replaced(
+    tmp_path: Path, cluster: Cluster, catalog: list[str]
+) -> None:
     """The second coordinator takes the drain up, and the command that watches goes on watching."""
     assert cluster.nats is not None
     slow = ("--set", "coordinator.leader_ttl_s=2", "--set", "coordinator.connect_share=0.02")
     with (
-        CoordinatorProcess(tmp_path, "first", cluster.nats.url, *slow) as first,
-        CoordinatorProcess(tmp_path, "second", cluster.nats.url, *slow) as second,
+        CoordinatorProcess(tmp_path, "first", cluster.nats.url, *slow, *catalog) as first,
+        CoordinatorProcess(tmp_path, "second", cluster.nats.url, *slow, *catalog) as second,
     ):
         await in_time(lambda: first.leads() or second.leads())
         leader, other = (first, second) if first.leads() else (second, first)
@@ -140,12 +155,54 @@ async def test_a_leader_killed_in_the_middle_is_replaced(tmp_path: Path, cluster
         assert_nothing_lost(clients, publisher)
 
 
-async def test_drain_stop_ends_the_process(tmp_path: Path, cluster: Cluster) -> None:
+async def test_drain_stop_ends_the_process(tmp_path: Path, cluster: Cluster, catalog: list[str]) -> None:
     """With --stop the node exits with 0 when it is empty: what a preStop hook wants."""
     assert cluster.nats is not None
-    with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
         await in_time(lambda: len(coordinator.nodes()) == 3)
         with coordinator.command("drain", "node-2", "--stop") as drain:
             assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
         assert cluster.nodes[1].process.wait(timeout=20) == 0
         await in_time(lambda: set(coordinator.nodes()) == {"node-1", "node-3"})
+
+
+@pytest.mark.slow
+async def test_five_thousand_clients_of_a_node_are_moved_at_the_pace_of_the_others(tmp_path: Path) -> None:
+    """No receiving node takes more clients per second than it is configured to, and nobody waits long."""
+    channels = [f"smooth-{number}" for number in range(100)]
+    rate_max, count = 200, 5000
+    client = {"connection_rate_limit": rate_max}
+    with Cluster(tmp_path, nodes=1, drain=DRAIN, client=client) as cluster:
+        assert cluster.nats is not None
+        with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
+            await in_time(lambda: len(coordinator.nodes()) == 1)
+            clients = Clients([channels[number % 100] for number in range(count)], coordinator.port)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(clients.run)
+                await clients.until_settled(120)
+                cluster.nodes += [cluster.start_node("node-2"), cluster.start_node("node-3")]
+                await in_time(lambda: len(coordinator.nodes()) == 3)
+                publisher = Publisher(cluster.nodes[2].port, channels, interval_s=0.05)
+                await nursery.start(publisher.run)
+                with coordinator.command("drain", "node-1", "--deadline", "60s", "--json") as drain:
+                    rates: list[float] = []
+
+                    def ended() -> bool:
+                        rates.extend(node["connect_rate"] for node in coordinator.nodes().values())
+                        return bool(drain.out) and json.loads(drain.out[-1])["state"] in ENDED
+
+                    await in_time(ended, 70)
+                await clients.until_settled(20)
+                await trio.sleep(5)
+                publisher.stop()
+                await trio.sleep(2)
+                nursery.cancel_scope.cancel()
+    last = json.loads(drain.out[-1])
+    assert last["state"] == "DONE", last["note"]
+    assert last["steps"][0]["sent_away"] == count
+    assert_nothing_lost(clients, publisher)
+    assert max(rates) <= rate_max
+    pauses = sorted(pause for client in clients.all for pause in client.pauses)
+    own = sorted(delay for client in clients.all for delay in client.delays)
+    p99 = int(0.99 * count)
+    assert pauses[p99] <= 1.5, f"of which its own {own[p99]}"
