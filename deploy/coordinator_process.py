@@ -4,6 +4,7 @@ The coordinator's own modules know no configuration file and no door; a node's k
 they meet.
 """
 
+import gc
 import random
 import signal
 import socket
@@ -43,6 +44,7 @@ from protos.catalog_pb2 import NodeReport, Plan
 
 VERSION = distribution_version("broadcast-cluster")
 _STOP_MAX_S = 3.0
+_GC_THRESHOLDS = (50_000, 50, 1000)
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,9 @@ def main(config: Config, on_ready: Ready | None = None) -> int:
     name = coordinator_name(config)
     catalog = open_catalog(config, name)
     configure_logging(config.log, node=name)
+    # As in a node: what exists now lives as long as the process, and the collector need not look at it again.
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.freeze()
     trio.run(serve, config, name, catalog, on_ready)
     return 0
 
