@@ -1,6 +1,5 @@
 """The way in: the node's port with everything that answers on it."""
 
-from functools import partial
 from typing import NamedTuple
 
 from node.access.api_key import ApiKeyCheck
@@ -14,7 +13,7 @@ from node.door.http_api import PATH, PREFIX, HttpApi
 from node.pages import demo_page
 from node.readiness import Readiness
 from node.session import Parts
-from node.transports import sse, websocket
+from node.transports.routes import body_bytes_max, routes
 
 
 class Entrance(NamedTuple):
@@ -36,8 +35,7 @@ def open_entrance(parts: Parts, api: Api, readiness: Readiness) -> Entrance:
         readiness: what `/readyz` answers.
     """
     config, metrics = parts.config, parts.metrics
-    streams = {path: partial(sse.serve, parts=parts) for path in sse.PATHS}
-    websockets = {path: partial(websocket.serve, parts=parts) for path in websocket.PATHS}
+    streams, websockets = routes(parts)
     http_api = HttpApi(JsonApi(api), ApiKeyCheck(config.http_api), config.http_api, metrics)
     demo = demo_page(config.demo.peers) if config.demo.enabled else None
     app = AsgiApp(
@@ -46,10 +44,10 @@ def open_entrance(parts: Parts, api: Api, readiness: Readiness) -> Entrance:
         streams,
         websockets,
         config.http_api,
-        config.uni_sse,
+        body_bytes_max(config),
         parts.timers,
         metrics,
     )
     hand_over = HandOver(app, config, metrics)
-    routes: dict[str, Handler] = {**streams, **websockets, PATH: http_api.serve, PREFIX: http_api.serve}
-    return Entrance(Door(config.http_server, routes, hand_over.serve, parts.timers, metrics), hand_over)
+    paths: dict[str, Handler] = {**streams, **websockets, PATH: http_api.serve, PREFIX: http_api.serve}
+    return Entrance(Door(config.http_server, paths, hand_over.serve, parts.timers, metrics), hand_over)

@@ -26,6 +26,7 @@ from node.broker.interface import Broker, BrokerUnavailable
 from node.config.cautions import warnings
 from node.config.options import Config
 from node.drain import Drain
+from node.emulation import Emulation
 from node.entrance import open_entrance
 from node.history.channels import Channels
 from node.hub import Hub
@@ -160,6 +161,7 @@ class Node:
             metrics=self.metrics,
             writers=Writers(config.client.queue_max_size, background),
             origins=OriginCheck(config.client.allowed_origins),
+            emulation=Emulation(self.broker, self._uid),
             refusal=arrivals.refusal,
             version=VERSION,
         )
@@ -201,6 +203,7 @@ class Node:
             addresses = await serving.start(self.door.serve)
             await self._background.start(self.broker.run, self.channels)
             await self._background.start(self.channels.run)
+            await self.parts.emulation.listen()
             for task in (self.hub.run, self.timers.run, self.members.run, self.leaving.run):
                 self._background.start_soon(task)
             self._background.start_soon(self._report, addresses[0][1])

@@ -18,6 +18,7 @@ from node.access.channels import ChannelRules
 from node.access.origins import OriginCheck
 from node.api.publisher import Publisher
 from node.config.options import Config
+from node.emulation import Emulation
 from node.history.channels import Channels
 from node.hub import Framing, Hub, Subscription
 from node.outbox import Outbox, Writers
@@ -87,6 +88,7 @@ class Parts:
     metrics: Metrics
     writers: Writers
     origins: OriginCheck
+    emulation: Emulation
     refusal: Callable[[], str]
     version: str
 

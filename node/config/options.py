@@ -11,6 +11,15 @@ from msgspec import Struct, field
 
 from node.config.coordination import CatalogOptions, CoordinatorOptions
 from node.config.durations import Duration as Duration  # noqa: PLC0414 - marks that it is exported here
+from node.config.transports import (
+    EmulationOptions,
+    HttpStreamOptions,
+    SseOptions,
+    UniHttpStreamOptions,
+    UniSseOptions,
+    UniWebSocketOptions,
+    WebSocketOptions,
+)
 
 
 class TokenOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,22 +160,6 @@ class HttpApiOptions(Struct, frozen=True, forbid_unknown_fields=True):
     body_deadline_s: Duration = Duration(10)
 
 
-class WebSocketOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """`websocket`: /connection/websocket and /ws."""
-
-    # A message from a client, bytes, all fragments together (close code 1009 above).
-    message_size_limit: int = 65_536
-
-
-class UniSseOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """`uni_sse`: /connection/uni_sse and /sse."""
-
-    # A POSTed connect request, bytes.
-    max_request_body_size: int = 65_536
-    # What clients are told to wait before they come back, milliseconds; jittered up to twice that.
-    retry_ms: int = 1000
-
-
 class NatsTlsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """`broker.nats.tls`: verification of the servers, and our own certificate."""
 
@@ -241,7 +234,8 @@ class NodeOptions(Struct, frozen=True, forbid_unknown_fields=True):
     info_interval_s: Duration = Duration(3)
     # Its HTTP port as clients reach it, scheme://host[:port]; empty: http://, the host's name and the port.
     public_url: str = ""
-    # Sessions it can hold, for placement; 0: client.connection_limit, or what the open files allow.
+    # Sessions it can hold, for placement; 0: client.connection_limit, or what the open
+    # files allow, 50,000 at most.
     capacity: int = 0
 
 
@@ -289,7 +283,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     client: ClientOptions = field(default_factory=ClientOptions)
     channel: ChannelsOptions = field(default_factory=ChannelsOptions)
     websocket: WebSocketOptions = field(default_factory=WebSocketOptions)
+    sse: SseOptions = field(default_factory=SseOptions)
+    http_stream: HttpStreamOptions = field(default_factory=HttpStreamOptions)
+    emulation: EmulationOptions = field(default_factory=EmulationOptions)
+    uni_websocket: UniWebSocketOptions = field(default_factory=UniWebSocketOptions)
     uni_sse: UniSseOptions = field(default_factory=UniSseOptions)
+    uni_http_stream: UniHttpStreamOptions = field(default_factory=UniHttpStreamOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
     history: HistoryRunOptions = field(default_factory=HistoryRunOptions)
     log: LogOptions = field(default_factory=LogOptions)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from node.config.options import HttpApiOptions, UniSseOptions
+from node.config.options import HttpApiOptions
 from node.door.asgi_bridge import Bridge, Handler
 from node.door.asgi_pages import Endpoint, not_found
 from node.door.asgi_request import (
@@ -40,7 +40,7 @@ class AsgiApp:
         streams: handlers of the door that answer with a stream.
         websockets: handlers of the door that take WebSockets.
         api_options: limits of bodies.
-        sse_options: limits of bodies.
+        stream_body_bytes_max: the longest body of a request that a handler of the door gets.
         timers: the node's.
         metrics: what is refused is counted there.
     """
@@ -52,7 +52,7 @@ class AsgiApp:
         streams: Mapping[str, Handler],
         websockets: Mapping[str, Handler],
         api_options: HttpApiOptions,
-        sse_options: UniSseOptions,
+        stream_body_bytes_max: int,
         timers: Timers,
         metrics: Metrics,
     ) -> None:
@@ -62,7 +62,7 @@ class AsgiApp:
         self._handlers = {**streams, **websockets}
         self._paths = {**endpoints, **self._handlers, f"{PREFIX}METHOD": None}
         self._api_options = api_options
-        self._sse_options = sse_options
+        self._stream_body_bytes_max = stream_body_bytes_max
         self._timers = timers
         self._metrics = metrics
 
@@ -83,7 +83,7 @@ class AsgiApp:
         handler = self._handlers.get(head.path)
         endpoint = self._endpoints.get(head.path)
         if handler is not None:
-            body = await self._body(scope, receive, send, self._sse_options.max_request_body_size)
+            body = await self._body(scope, receive, send, self._stream_body_bytes_max)
             if body is not None:
                 await self._bridge(scope, handler).http(scope, head, body, receive, send)
         elif head.path == PATH or head.path.startswith(PREFIX):

@@ -21,8 +21,18 @@ def check_welcome(parts: Parts) -> None:
         Refusal: 503; whole seconds until the client may come back, spread.
     """
     if cause := parts.refusal():
-        seconds = random.randint(1, _RETRY_AFTER_MAX_S)  # noqa: S311 - spreading load is no secret
-        raise Refusal(503, cause, "this node takes no new sessions now", f"Retry-After: {seconds}\r\n")
+        raise retry_later(cause, "this node takes no new sessions now")
+
+
+def retry_later(cause: str, detail: str) -> Refusal:
+    """Another time, or another node, may serve what is refused now.
+
+    Args:
+        cause: see Refusal.
+        detail: see Refusal.
+    """
+    seconds = random.randint(1, _RETRY_AFTER_MAX_S)  # noqa: S311 - spreading load is no secret
+    return Refusal(503, cause, detail, f"Retry-After: {seconds}\r\n")
 
 
 def check_origin(head: Head, parts: Parts) -> None:

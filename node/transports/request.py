@@ -44,8 +44,15 @@ class Connection(Protocol):
     def sock(self) -> socket.socket:
         """Non-blocking; the door closes it."""
 
+    @property
+    def received(self) -> bytearray:
+        """Read from the socket and not used yet."""
+
     async def receive(self) -> bytes:
         """What came; b"" at the end of the stream or when the connection broke."""
+
+    async def fill(self) -> bool:
+        """Wait for more bytes and put them behind `received`; False at the end of the stream."""
 
     async def send(self, data: bytes) -> bool:
         """Send all of it; False if the connection broke."""

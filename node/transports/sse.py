@@ -11,31 +11,24 @@ from node.protocol.messages import Command
 from node.session import Parts
 from node.transports.admission import check_origin, refuse
 from node.transports.plain_sse import PlainSseTransport
+from node.transports.plain_sse_request import plain_request
 from node.transports.refusal import Refusal
 from node.transports.request import Connection, Head, bearer_token
-from node.transports.sse_request import (
+from node.transports.sse_transport import SseTransport, UniSseTransport, retry_line
+from node.transports.stream_request import (
     check_method,
     connect_request,
     cross_origin_fields,
-    plain_request,
     preflight_fields,
+    read_body,
 )
-from node.transports.sse_transport import SseTransport, UniSseTransport, retry_line
+from node.transports.stream_transport import stream_head
 
 log = structlog.get_logger(__name__)
 
 PLAIN_PATH = "/sse"
 PATHS = ("/connection/uni_sse", PLAIN_PATH)
-# Protocol reference, section 2.3: keep every proxy from storing or collecting the stream.
-_STREAM_FIELDS = (
-    "Content-Type: text/event-stream; charset=utf-8\r\n"
-    "Cache-Control: private, no-cache, no-store, must-revalidate, max-age=0\r\n"
-    "Pragma: no-cache\r\n"
-    "X-Accel-Buffering: no\r\n"
-    "Connection: close\r\n"
-)
-# What a client may still send on a connection where it only listens.
-_IGNORED_BYTES_MAX = 65_536
+_METHODS = {"uni_sse": ("GET", "POST", "OPTIONS"), "sse": ("GET", "OPTIONS")}
 # Reasons that coming back would not change, as HTTP knows them; with any other the client comes back.
 _STATUS = {3005: 401, 3500: 401, 3501: 401, 3503: 403, 3504: 429, 3505: 400, 3506: 406, 3507: 403}
 
@@ -53,10 +46,10 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     """
     name = "sse" if head.path == PLAIN_PATH else "uni_sse"
     cross_origin = cross_origin_fields(head, parts)
-    response = f"HTTP/1.1 200 OK\r\n{_STREAM_FIELDS}{cross_origin}\r\n".encode()
+    response = stream_head("text/event-stream; charset=utf-8", cross_origin)
     try:
         check_origin(head, parts)
-        if check_method(head, plain=name == "sse"):
+        if check_method(head, _METHODS[name]):
             return await connection.answer(head, 200, fields=cross_origin + preflight_fields(head))
         if cause := parts.refusal():
             parts.metrics.refused[cause] += 1
@@ -65,23 +58,21 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     except Refusal as refusal:
         refusal.fields += cross_origin
         return await refuse(connection, head, refusal, name, parts)
-    session = transport.session
     try:
         channel = ""
         for command in commands:
             channel = command.subscribe.channel if command.subscribe else ""
-            await handle(session, command)
+            await handle(transport.session, command)
             if transport.refused is not None:
                 break
         del commands, command
         if transport.refused is None:
             transport.start(response)
             del head, response, cross_origin
-            await _watch(connection, parts)
+            await transport.listen(connection)
             return False
     finally:
-        transport.outbox.abort()
-        session.end()
+        transport.end()
     # EventSource comes back after the end of a stream, and never after a status.
     status = _STATUS.get(transport.refused.code)
     if status is None:
@@ -101,7 +92,12 @@ async def _open(connection: Connection, head: Head, parts: Parts) -> tuple[SseTr
         channels, since = plain_request(head, parts)
         plain = PlainSseTransport(connection.sock, parts, channels, since)
         return plain, plain.commands(bearer_token(head))
-    connect = Command(id=1, connect=await connect_request(connection, head, parts.config))
+    body = head.query("cf_connect").encode()
+    if head.method == "POST":
+        config = parts.config
+        bytes_max = config.uni_sse.max_request_body_size
+        body = await read_body(connection, head, bytes_max, config.http_api.body_deadline_s)
+    connect = Command(id=1, connect=connect_request(body))
     return UniSseTransport(connection.sock, parts), [connect]
 
 
@@ -110,11 +106,3 @@ async def _send_away(connection: Connection, response: bytes, parts: Parts, name
     log.info("stream ended before it began", transport=name, reason=reason, rate_limited=reason)
     await connection.send(response + retry_line(parts.config.uni_sse.retry_ms))
     return False
-
-
-async def _watch(connection: Connection, parts: Parts) -> None:
-    """Return when the client has gone: it has nothing to say, so the end of its stream is the end of it."""
-    ignored = 0
-    while ignored <= _IGNORED_BYTES_MAX and (data := await connection.receive()):
-        ignored += len(data)
-        parts.metrics.bytes_in += len(data)

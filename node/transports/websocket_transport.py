@@ -14,7 +14,6 @@ from contextlib import suppress
 
 import trio
 
-from node.commands import handle
 from node.hub import Framing
 from node.outbox import Outbox
 from node.protocol.codec import Codec
@@ -25,6 +24,7 @@ from node.protocol.messages import Command, Publication, Push, Reply
 from node.protocol.protobuf_codec import PROTOBUF_CODEC
 from node.protocol.reasons import CONNECTION_CLOSED, DisconnectReason
 from node.session import Parts, Session
+from node.transports.serving import SERVED_PER_TURN, serve_frame
 from node.transports.websocket_frames import (
     BINARY,
     PING,
@@ -38,8 +38,6 @@ from node.transports.websocket_frames import (
 
 NATIVE_PING = frame(PING, b"")
 _DATA = frozenset((TEXT, BINARY))
-# How many messages or commands of one client are served before others get the loop.
-_SERVED_PER_TURN = 32
 
 
 class WebSocketFraming:
@@ -119,7 +117,7 @@ class WebSocketTransport:
         self.session = Session(self, parts)
 
     def encode(self, reply: Reply) -> bytes:
-        """A reply or push as frames; raises UnencodablePayload."""
+        """A reply or push as frames, b"" for none; raises UnencodablePayload."""
         return self._messages.reply(reply)
 
     def decode(self, payload: bytes) -> list[Command]:
@@ -180,7 +178,7 @@ class WebSocketTransport:
                 return True
             opcode, payload = message
             if opcode in _DATA:
-                await self._serve_commands(payload)
+                await serve_frame(self.session, self.decode, payload)
             elif opcode == PING:
                 self.outbox.write(frame(PONG, payload))
             elif opcode == PONG:
@@ -191,22 +189,7 @@ class WebSocketTransport:
                 self._answer_close(payload)
                 return False
             served += 1
-            if served % _SERVED_PER_TURN == 0:
-                await trio.lowlevel.checkpoint()
-
-    async def _serve_commands(self, payload: bytes) -> None:
-        if self.session.closed:
-            return
-        try:
-            commands = self.decode(payload)
-        except RemoteProtocolError as error:
-            self.session.protocol_error(error)
-            return
-        for served, command in enumerate(commands, 1):
-            await handle(self.session, command)
-            if self.session.closed:
-                return
-            if served % _SERVED_PER_TURN == 0:
+            if served % SERVED_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
 
     def _answer_close(self, payload: bytes) -> None:

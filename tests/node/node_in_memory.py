@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import trio
@@ -18,6 +19,7 @@ from node.broker.namespaces import Namespaces
 from node.commands import handle
 from node.config.load import load
 from node.config.options import Config
+from node.emulation import Emulation
 from node.hub import Hub
 from node.outbox import Outbox, Writers
 from node.protocol.messages import Command, Publication, Reply
@@ -137,6 +139,7 @@ class MemoryNode:
             metrics=self.metrics,
             writers=Writers(configuration.client.queue_max_size, nursery),
             origins=OriginCheck(configuration.client.allowed_origins),
+            emulation=Emulation(self.broker, str(uuid4())),
             refusal=Arrivals(sessions, leaves, limits.connection_rate_limit).refusal,
             version="0",
         )
@@ -144,6 +147,7 @@ class MemoryNode:
     async def start(self, nursery: trio.Nursery) -> None:
         """Run the parts' tasks."""
         await nursery.start(self.channels.run)
+        await self.parts.emulation.listen()
         nursery.start_soon(self.hub.run)
         nursery.start_soon(self.parts.timers.run)
 

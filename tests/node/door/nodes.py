@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import trio
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from node.door.handover import HandOver
 from node.door.http_api import PATH, PREFIX, HttpApi
 from node.pages import demo_page
 from node.telemetry.metrics import Metrics
-from node.transports import sse, websocket
+from node.transports.routes import body_bytes_max, routes
 from tests.node.api.fakes import FakeBroker
 from tests.node.door.clients import Client
 from tests.node.transports import served as transports
@@ -39,10 +38,7 @@ class Node:
         broker: Broker = FakeBroker()  # type: ignore[assignment]  # only history_remove would need one
         api = Api(parts.publisher, parts.channels, broker, parts.rules, list, parts.metrics)
         self.http_api = HttpApi(JsonApi(api), ApiKeyCheck(config.http_api), config.http_api, parts.metrics)
-        streams = {path: partial(sse.serve, parts=parts) for path in ("/sse", "/connection/uni_sse")}
-        websockets = {
-            path: partial(websocket.serve, parts=parts) for path in ("/ws", "/connection/websocket")
-        }
+        streams, websockets = routes(parts)
         pages = endpoints(parts.metrics, lambda: self.not_ready, demo_page())
         self.app = AsgiApp(
             pages,
@@ -50,15 +46,15 @@ class Node:
             streams,
             websockets,
             config.http_api,
-            config.uni_sse,
+            body_bytes_max(config),
             parts.timers,
             parts.metrics,
         )
         self.hand_over = HandOver(self.app, config, parts.metrics)
-        routes = {**streams, **websockets, PATH: self.http_api.serve, PREFIX: self.http_api.serve}
+        paths = {**streams, **websockets, PATH: self.http_api.serve, PREFIX: self.http_api.serve}
         # The transports' own door has registered its gauges with the parts' metrics already.
         self.door_metrics = Metrics()
-        self.door = Door(config.http_server, routes, self.hand_over.serve, parts.timers, self.door_metrics)
+        self.door = Door(config.http_server, paths, self.hand_over.serve, parts.timers, self.door_metrics)
 
     async def connect(self) -> Client:
         client = Client(await trio.open_tcp_stream(*self.door.addresses[0]))

@@ -1,5 +1,6 @@
 """Streams over hypercorn: the door's own handlers behind a socket pair."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -94,6 +95,25 @@ async def test_a_posted_connect_request_is_read() -> None:
             head = b"POST /connection/uni_sse HTTP/1.1\r\nHost: test\r\n" + framing + b"\r\n"
             await client.send(head + body)
             await client.receive_until(b'"connect":')
+
+
+async def test_a_stream_and_its_posts_may_both_be_hypercorns() -> None:
+    """Bidirectional emulation works there as on the door, in whatever form its requests come."""
+    async with running() as node:
+        listening, posting = await handed_over(node), await handed_over(node)
+        connect = b'{"id":1,"connect":{}}'
+        path = b"POST /connection/http_stream HTTP/1.1\r\nHost: test\r\n"
+        await listening.send(path + b"Content-Length: %d\r\n\r\n" % len(connect) + connect)
+        await listening.receive_until(b'"connect":')
+        connected = json.loads(b'{"connect":' + (await listening.receive_until(b"\n"))[:-1])["connect"]
+        for number in (2, 3):
+            data = json.dumps({"id": number, "history": {"channel": "past:a"}})
+            body = json.dumps({"session": connected["session"], "node": connected["node"], "data": data})
+            head = "POST /emulation HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+            chunks = f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+            answer = await posting.ask((head + chunks).encode())
+            assert (answer.status, answer.body) == (204, b"")
+            await listening.receive_until(b'{"id":%d,"history":' % number)
 
 
 async def test_streams_over_http2() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 import trio
 from msgspec.structs import replace
@@ -16,13 +15,20 @@ from node.config.options import (
     HttpServerOptions,
     Namespace,
 )
-from node.config.transports import WebSocketOptions
+from node.config.transports import (
+    EmulationOptions,
+    HttpStreamOptions,
+    SseOptions,
+    UniHttpStreamOptions,
+    UniWebSocketOptions,
+    WebSocketOptions,
+)
 from node.door.connection import Connection
 from node.door.door import Door
 from node.door.head import Head
 from node.protocol.reasons import DisconnectReason
 from node.session import Parts
-from node.transports import sse, websocket
+from node.transports.routes import routes
 from tests.node.node_in_memory import MemoryNode
 
 CONFIG = Config(
@@ -35,6 +41,11 @@ CONFIG = Config(
     ),
     http_server=HttpServerOptions(address="127.0.0.1", port=0),
     websocket=WebSocketOptions(message_size_limit=10_000),
+    uni_websocket=UniWebSocketOptions(enabled=True, message_size_limit=1_000),
+    sse=SseOptions(enabled=True),
+    http_stream=HttpStreamOptions(enabled=True, max_request_body_size=10_000),
+    emulation=EmulationOptions(max_request_body_size=10_000),
+    uni_http_stream=UniHttpStreamOptions(enabled=True),
 )
 
 
@@ -86,15 +97,10 @@ async def served(client: ClientOptions | None = None) -> AsyncIterator[Served]:
             node: Served
             memory = MemoryNode(config, nursery, leaves=lambda: not node.open)
             parts = memory.parts
-            of_websocket = partial(websocket.serve, parts=parts)
-            of_sse = partial(sse.serve, parts=parts)
-            routes = {
-                "/connection/websocket": of_websocket,
-                "/ws": of_websocket,
-                "/connection/uni_sse": of_sse,
-                "/sse": of_sse,
-            }
-            door = Door(config.http_server, routes, _no_such_path, parts.timers, parts.metrics)
+            streams, websockets = routes(parts)
+            door = Door(
+                config.http_server, {**streams, **websockets}, _no_such_path, parts.timers, parts.metrics
+            )
             await memory.start(nursery)
             ((_, port),) = await nursery.start(door.serve)
             node = Served(port, parts)
