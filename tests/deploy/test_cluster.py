@@ -115,6 +115,21 @@ async def test_the_ready_file_describes_the_cluster(tmp_path: Path) -> None:
     assert all(node["grpc"] is None and node["http"].startswith("http://") for node in cluster["nodes"])
 
 
+async def test_a_coordinator_is_started_told_the_same_and_stopped_after_the_nodes(tmp_path: Path) -> None:
+    """It stands in the ready file with its ports, and hears the nodes say goodbye."""
+    heard = Heard()
+    settings = make_settings(
+        tmp_path, coordinator_port=0, coordinator_command=FAKE_NODE, consul_url="http://consul:8500"
+    )
+    assert await run_until_ready_then([signal.SIGTERM], settings, heard) == 0
+    (cluster,) = heard.clusters
+    coordinator = cluster["coordinator"]
+    assert coordinator.keys() == {"url", "pid", "grpc"}
+    assert coordinator["url"].startswith("http://")
+    await ended(coordinator["pid"])
+    assert any(name == "coordinator" and "uses nats://" in line for name, line in heard.lines)
+
+
 async def test_given_nats_servers_are_used_and_none_is_started(tmp_path: Path) -> None:
     """With --nats the nodes get that address and no server of ours runs."""
     heard = Heard()
@@ -219,7 +234,7 @@ async def test_cancellation_leaves_no_process(tmp_path: Path) -> None:
         await ended(pid)
 
 
-@pytest.mark.parametrize("option", ["--http-port", "--nats-port"])
+@pytest.mark.parametrize("option", ["--http-port", "--nats-port", "--coordinator-port"])
 async def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path, option: str) -> None:
     """Nothing is started when a port is taken; the message says which and for whom."""
     heard = Heard()
@@ -227,8 +242,12 @@ async def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path, opti
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ports = {"http_port": port - 1} if option == "--http-port" else {"nats_port": port}
-        with pytest.raises(UserError, match=rf"port {port} .*(node-2|nats).*{option}"):
+        ports = {
+            "--http-port": {"http_port": port - 1},
+            "--nats-port": {"nats_port": port},
+            "--coordinator-port": {"coordinator_port": port - 1},
+        }[option]
+        with pytest.raises(UserError, match=rf"port {port} .*(node-2|nats|coordinator).*{option}"):
             await local.run(make_settings(tmp_path, **ports), heard.output)
     assert not heard.lines
 

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.integration.programs import DEADLINE_S, Program, broadcast
+from tests.integration.programs import DEADLINE_S, Program, broadcast, run
 from tests.integration.raw import CONNECT, Raw
 from tests.nats_server import free_port
 
@@ -25,6 +25,7 @@ class Up:
         program: `broadcast up`.
         ready_file: where it describes itself.
         nodes: that description's nodes.
+        coordinator: its coordinator's address.
         processes: a descriptor of each process of it, NATS first.
     """
 
@@ -38,7 +39,9 @@ class Up:
         self.program.expect("The cluster is ready: 2 nodes.")
         cluster = json.loads(self.ready_file.read_text())
         self.nodes: list[dict[str, Any]] = cluster["nodes"]
-        self.processes = [os.pidfd_open(entry["pid"]) for entry in [cluster["nats"], *self.nodes]]
+        self.coordinator: str = cluster["coordinator"]["url"]
+        entries = [cluster["nats"], cluster["coordinator"], *self.nodes]
+        self.processes = [os.pidfd_open(entry["pid"]) for entry in entries]
 
     def assert_nothing_left(self) -> None:
         """Wait until every process of it has ended."""
@@ -112,3 +115,16 @@ def test_a_taken_port_is_said_before_anything_starts(option: str) -> None:
             assert f"port {port} on 127.0.0.1 cannot be used" in said
             assert option in said
             assert program.out == []
+
+
+def test_the_coordinator_knows_the_nodes(up: Up) -> None:
+    """What the banner offers works as it is written there: no token in development mode."""
+    up.program.expect(f"./broadcast nodes --coordinator {up.coordinator}")
+    for _ in range(50):
+        listed = run("nodes", "--coordinator", up.coordinator).stdout
+        if "node-1" in listed and "node-2" in listed:
+            break
+    assert "serving" in listed
+    drained = run("drain", "node-1", "--coordinator", up.coordinator)
+    assert drained.returncode == 0, drained.stderr
+    assert "drain done" in drained.stdout
