@@ -1,8 +1,8 @@
 """What a run does and when: who publishes, who listens, who moves, what breaks.
 
-Pure: a seed gives a schedule. Nothing here knows whether anything of it succeeds. Each part draws from a stream of chance of its own, so
-that more clients, or another fault, leave the other parts as they were. Times are seconds since the
-load began; nodes are numbers, which the runner maps to those it has.
+Pure: a seed gives a schedule. Nothing here knows whether anything of it succeeds. Each part draws from a
+stream of chance of its own, so that more clients, or another fault, leave the other parts as they were.
+Times are seconds since the load began; nodes are numbers, which the runner maps to those it has.
 """
 
 import heapq
@@ -185,7 +185,7 @@ def clients(workload: Workload) -> list[ClientPlan]:
         plans.append(
             ClientPlan(
                 f"{prefix}-{number}",
-                # A channel's clients are every so many: without the second number they could share a transport.
+                # A channel's clients are every so many: else they could share a transport.
                 workload.transports[(number + number // len(channels)) % len(workload.transports)],
                 chance.randrange(workload.nodes),
                 tuple(channels[(first + at) % len(channels)] for at in range(workload.channels_per_client)),

@@ -1,0 +1,117 @@
+"""Drain: a node that goes is empty before its deadline, cuts nobody off, and floods nobody."""
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
+from chaos.history import FaultChanged, Session
+from chaos.recorded import Recorded
+
+NAME = "drain"
+
+
+class _Stay(NamedTuple):
+    """One session on one node, from when it was welcomed."""
+
+    node: str
+    began: float
+    closed: Session | None
+
+    @property
+    def ended(self) -> float:
+        return self.closed.t if self.closed else float("inf")
+
+
+def check(recorded: Recorded, bounds: Bounds) -> Verdict:
+    """Judged from what clients saw, not from what nodes say of themselves."""
+    drains = [(fault, began) for fault, began, _ in recorded.spans() if fault.drain_deadline_s]
+    stays = _stays(recorded)
+    cases = Cases()
+    slowest = fastest = 0.0
+    for fault, began in drains:
+        hosted = [stay for stay in stays if stay.node == fault.node and stay.began <= began < stay.ended]
+        empty = max((stay.ended for stay in hosted), default=began)
+        slowest = max(slowest, min(empty, recorded.end) - began)
+        if empty > began + fault.drain_deadline_s:
+            cases.add(_not_empty(recorded, fault, hosted, began))
+        _cut_off(recorded, bounds, fault, hosted, cases)
+        until = min(empty, began + fault.drain_deadline_s) + bounds.connect_window_s
+        for node in sorted({stay.node for stay in stays} - {fault.node}):
+            arrivals = sorted(
+                stay.began for stay in stays if stay.node == node and began <= stay.began <= until
+            )
+            fastest = max(fastest, _flooded(recorded, bounds, node, arrivals, cases))
+    return conclude(
+        NAME,
+        recorded,
+        bounds,
+        cases,
+        judged=len(drains),
+        of="drains",
+        words=f"empty within {slowest:.1f} s, at most {fastest:.0f} arrivals a second on a node"
+        if drains
+        else "",
+        measured={"empty_s": slowest, "arrivals_per_s": fastest},
+    )
+
+
+def _stays(recorded: Recorded) -> list[_Stay]:
+    stays = []
+    for sessions in recorded.sessions.values():
+        welcomed: Session | None = None
+        for session in sessions:
+            if session.phase == "connected":
+                welcomed = session
+            elif session.phase == "closed" and welcomed:
+                stays.append(_Stay(welcomed.node, welcomed.t, session))
+                welcomed = None
+        if welcomed:
+            stays.append(_Stay(welcomed.node, welcomed.t, None))
+    return stays
+
+
+def _not_empty(recorded: Recorded, fault: FaultChanged, hosted: list[_Stay], began: float) -> Case:
+    deadline = began + fault.drain_deadline_s
+    left = sum(stay.ended > deadline for stay in hosted)
+    what = f"{left} of {len(hosted)} clients were still there after {fault.drain_deadline_s:g} s"
+    return Case(what, deadline - recorded.zero, node=fault.node)
+
+
+def _cut_off(
+    recorded: Recorded, bounds: Bounds, fault: FaultChanged, hosted: list[_Stay], cases: Cases
+) -> None:
+    """Clients whose connection broke without a word, where the transport has one."""
+    broken = [
+        stay.closed
+        for stay in hosted
+        if stay.closed
+        and stay.closed.code == 0
+        and not stay.closed.transport.startswith(bounds.wordless_transports)
+    ]
+    for session in broken if len(broken) > bounds.drain_cut_off_max else ():
+        what = f"was cut off without a word ({session.reason})"
+        cases.add(Case(what, session.t - recorded.zero, session.client, node=fault.node))
+
+
+def _flooded(recorded: Recorded, bounds: Bounds, node: str, arrivals: list[float], cases: Cases) -> float:
+    """The most arrivals a second on a receiving node, over a window; a case if they are too many."""
+    window_s = bounds.connect_window_s
+    most, at = 0, 0.0
+    for index, t in enumerate(arrivals):
+        count = bisect_right(arrivals, t + window_s) - index
+        if count > most:
+            most, at = count, t
+    allowed = _allowed(recorded, bounds, node, at)
+    if allowed is not None and most > allowed * window_s * bounds.connect_slack:
+        what = f"{most} clients arrived within {window_s:g} s, it can take {allowed:g} a second"
+        cases.add(Case(what, at - recorded.zero, node=node))
+    return most / window_s
+
+
+def _allowed(recorded: Recorded, bounds: Bounds, node: str, t: float) -> float | None:
+    """New sessions a second the node may get: what was set, or what it last said it can take."""
+    if bounds.connect_rate_max is not None:
+        return bounds.connect_rate_max
+    said = [sample for sample in recorded.samples.get(node, ()) if sample.connect_rate is not None]
+    at = bisect_right(said, t, key=lambda sample: sample.t)
+    return said[at - 1].connect_rate if at else None

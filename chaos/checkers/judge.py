@@ -1,0 +1,41 @@
+"""All checkers, in the order they are shown."""
+
+from collections.abc import Callable
+
+from chaos.checkers import (
+    drain,
+    duplicated,
+    false_recovered,
+    harness,
+    invented,
+    isolation,
+    late,
+    leaks,
+    lost,
+    reordered,
+    unsignalled_gap,
+)
+from chaos.checkers.verdict import Bounds, Verdict
+from chaos.recorded import Recorded
+
+_MODULES = (
+    lost,
+    duplicated,
+    reordered,
+    invented,
+    false_recovered,
+    unsignalled_gap,
+    late,
+    drain,
+    isolation,
+    leaks,
+    harness,
+)
+CHECKERS: dict[str, Callable[[Recorded, Bounds], Verdict]] = {
+    module.NAME: module.check for module in _MODULES
+}
+
+
+def judge(recorded: Recorded, bounds: Bounds) -> list[Verdict]:
+    """Every verdict on a history; `worst` of them is the run's."""
+    return [check(recorded, bounds) for check in CHECKERS.values()]

@@ -1,0 +1,110 @@
+"""Late: deliveries, and catching up after a fault, that took longer than they may; clients that never did."""
+
+from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
+from chaos.history import Final, Subscribed
+from chaos.lags import lags, percentiles, quiet, together
+from chaos.recorded import Disturbance, Recorded
+
+NAME = "late"
+
+
+def check(recorded: Recorded, bounds: Bounds) -> Verdict:
+    """Deliveries are quick in quiet seconds; after a fault all catch up soon; nobody is left behind."""
+    found = lags(recorded, recorded.healthy())
+    calm = together(found, quiet(found, recorded, recorded.disturbances(settle_s=bounds.settle_s)))
+    p50, p99, most = percentiles(calm, 0.5, 0.99, 1.0)
+    cases = Cases(_left_behind(recorded))
+    if p99 > bounds.delivery_p99_s:
+        cases.add(
+            Case(f"p99 of deliveries in quiet seconds is {p99:.3f} s, {bounds.delivery_p99_s:g} at most")
+        )
+    slowest = 0.0
+    for disturbance, caught_up_s in caught_up(recorded, bounds):
+        slowest = max(slowest, caught_up_s)
+        if caught_up_s > bounds.caught_up_s:
+            cases.add(_slow_case(recorded, bounds, disturbance, caught_up_s))
+    p99_all, most_all = percentiles(together(found, found), 0.99, 1.0)
+    return conclude(
+        NAME,
+        recorded,
+        bounds,
+        cases,
+        judged=sum(counts.total() for counts in found.values()),
+        of="deliveries",
+        words=f"quiet p99 {p99 * 1000:.1f} ms, caught up within {slowest:.1f} s",
+        measured={
+            "quiet_p50_s": p50,
+            "quiet_p99_s": p99,
+            "quiet_max_s": most,
+            "all_p99_s": p99_all,
+            "all_max_s": most_all,
+            "caught_up_s": slowest,
+        },
+    )
+
+
+def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, float]]:
+    """How long after each disturbance the last late delivery of what it held up came, in seconds.
+
+    A late delivery belongs to the last disturbance that began before the publication would have been late.
+    A disturbance that was never healed is counted from its beginning.
+    """
+    found = []
+    disturbances = recorded.disturbances()
+    last = [0.0] * len(disturbances)
+    late = _late(recorded, bounds.late_s) if disturbances else []
+    for sent, delivered in late:
+        for at in reversed(range(len(disturbances))):
+            began, ended, _ = disturbances[at]
+            if began <= sent + bounds.late_s:
+                if sent <= ended + bounds.settle_s:
+                    last[at] = max(last[at], delivered)
+                break
+    for disturbance, delivered in zip(disturbances, last, strict=True):
+        from_healing = bounds.caught_up_from == "heal" and disturbance.ended < float("inf")
+        since = disturbance.ended if from_healing else disturbance.began
+        found.append((disturbance, max(0.0, delivered - since)))
+    return found
+
+
+def _late(recorded: Recorded, late_s: float) -> list[tuple[float, float]]:
+    """When those were sent and delivered that took longer."""
+    invoked = [float("inf") if each.invoked is None else each.invoked for each in recorded.publications]
+    return [
+        (invoked[number], t)
+        for stream in recorded.healthy()
+        for t, number in zip(stream.times, stream.numbers, strict=True)
+        if t - invoked[number] > late_s
+    ]
+
+
+def _left_behind(recorded: Recorded) -> list[Case]:
+    """Healthy clients that were never let in, or had not caught up when the run ended."""
+    subscribed = {
+        stream.client
+        for stream in recorded.streams.values()
+        if any(isinstance(mark, Subscribed) for _, mark in stream.marks)
+    }
+    healthy = [name for name, client in recorded.clients.items() if client.role == "healthy"]
+    cases = [Case("was never subscribed", client=name) for name in healthy if name not in subscribed]
+    finals = [stream.final for stream in recorded.healthy() if stream.final and not stream.final.caught_up]
+    return cases + [_final_case(recorded, final) for final in finals]
+
+
+def _final_case(recorded: Recorded, final: Final) -> Case:
+    return Case(
+        "had not caught up when the run ended",
+        final.t - recorded.zero,
+        final.client,
+        final.channel,
+        final.head,
+        node=recorded.node_of(final.client, final.t),
+    )
+
+
+def _slow_case(recorded: Recorded, bounds: Bounds, disturbance: Disturbance, caught_up_s: float) -> Case:
+    return Case(
+        f"late deliveries until {caught_up_s:.1f} s after the {bounds.caught_up_from} of "
+        f"{', '.join(dict.fromkeys(disturbance.names))}, {bounds.caught_up_s:g} at most",
+        disturbance.began - recorded.zero,
+    )

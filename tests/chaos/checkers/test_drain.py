@@ -1,0 +1,75 @@
+"""Drain: too slow, too rough and too fast are seen, from what clients saw."""
+
+from chaos.checkers.drain import check
+from chaos.checkers.verdict import Bounds
+from chaos.history import Sample
+from tests.chaos.histories import BOUNDS, Story
+
+SHUTDOWN = 3001
+PACED = Bounds(connect_rate_max=10.0, requires=frozenset({"drain"}))
+
+
+def _drain(*, clients: int, every_s: float, code: int = SHUTDOWN, transport: str = "websocket") -> Story:
+    """Node 1 drains within two seconds' deadline: one client after another leaves it for node 2."""
+    story = Story()
+    for number in range(clients):
+        story.connected(f"c{number}")
+    story.connected("other", "node-2").fault("drain node-1", node="node-1", deadline_s=2.0)
+    for number in range(clients):
+        story.wait(every_s).closed(f"c{number}", code, transport=transport).connected(f"c{number}", "node-2")
+    return story.healed("drain node-1")
+
+
+def test_a_paced_drain_is_valid() -> None:
+    """Empty in time, everybody told, nobody flooded."""
+    verdict = check(_drain(clients=5, every_s=0.1).recorded(), PACED)
+    assert verdict.state == "valid"
+    assert 0.5 < verdict.measured["empty_s"] < 1.0
+    assert verdict.measured["arrivals_per_s"] == 2.5
+
+
+def test_a_drain_past_its_deadline_is_invalid() -> None:
+    """Whoever is still there will be cut off."""
+    verdict = check(_drain(clients=5, every_s=0.6).recorded(), PACED)
+    assert verdict.state == "invalid"
+    assert verdict.evidence[0].what == "2 of 5 clients were still there after 2 s"
+    assert verdict.evidence[0].node == "node-1"
+
+
+def test_a_client_that_is_never_sent_away_is_invalid() -> None:
+    """The end of the run is past every deadline."""
+    story = Story().connected("c1").fault("drain node-1", node="node-1", deadline_s=2.0).wait(5.0)
+    assert check(story.healed("drain node-1").recorded(), PACED).state == "invalid"
+
+
+def test_being_cut_off_without_a_word_is_invalid() -> None:
+    """A drain says goodbye, where the transport has a word for it."""
+    verdict = check(_drain(clients=3, every_s=0.1, code=0).recorded(), PACED)
+    assert [case.client for case in verdict.evidence] == ["c0", "c1", "c2"]
+    allowed = Bounds(drain_cut_off_max=3)
+    assert check(_drain(clients=3, every_s=0.1, code=0).recorded(), allowed).state == "valid"
+    assert check(_drain(clients=3, every_s=0.1, code=0, transport="sse").recorded(), PACED).state == "valid"
+
+
+def test_a_flood_on_the_receivers_is_invalid() -> None:
+    """Thirty within a second, where ten can be taken."""
+    verdict = check(_drain(clients=30, every_s=0.0).recorded(), PACED)
+    assert verdict.state == "invalid"
+    assert [(case.node, case.what) for case in verdict.evidence] == [
+        ("node-2", "30 clients arrived within 2 s, it can take 10 a second")
+    ]
+
+
+def test_a_node_may_say_itself_what_it_can_take() -> None:
+    """Without a bound the receiver's own word counts; without a word nothing does."""
+    story = Story()
+    story.tell(Sample(story.t, "node-2", connect_rate=10.0))
+    story.records += _drain(clients=30, every_s=0.0).records[1:]
+    assert check(story.recorded(), BOUNDS).state == "invalid"
+    assert check(_drain(clients=30, every_s=0.0).recorded(), BOUNDS).state == "valid"
+
+
+def test_no_drain_is_unknown_where_one_is_asked_for() -> None:
+    """A rolling drain in which nothing drained."""
+    assert check(Story().recorded(), PACED).state == "unknown"
+    assert check(Story().recorded(), BOUNDS).state == "valid"

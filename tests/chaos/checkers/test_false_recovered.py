@@ -1,0 +1,55 @@
+"""False recovery: `recovered: true` is believed only if nothing is missing."""
+
+import pytest
+
+from chaos.checkers.false_recovered import check
+from chaos.checkers.verdict import Bounds
+from tests.chaos.histories import BOUNDS, Story, ended, good, places
+
+
+def _away() -> Story:
+    return good().closed("c1").published("d", "e").delivered("c2", "d", "e").connected("c1")
+
+
+def test_a_complete_recovery_is_valid() -> None:
+    """All that was missed came."""
+    verdict = check(ended(_away().recovered("c1", "c").delivered("c1", "d", "e"), "e"), BOUNDS)
+    assert (verdict.state, verdict.measured["judged"]) == ("valid", 1.0)
+
+
+@pytest.mark.parametrize(("got", "missing"), [((), ["d", "e"]), (("d",), ["e"]), (("e",), ["d"])])
+def test_a_recovery_that_left_something_out_is_invalid(got: tuple[str, ...], missing: list[str]) -> None:
+    """The first of them, the last, and all: each was there when the answer was given."""
+    verdict = check(ended(_away().recovered("c1", "c").delivered("c1", *got), "e"), BOUNDS)
+    assert verdict.state == "invalid"
+    assert places(verdict) == [("c1", name, "recovered from 13 was said to be complete") for name in missing]
+
+
+def test_saying_that_it_was_not_recovered_is_valid() -> None:
+    """The truth is no fault."""
+    assert check(ended(_away().recovered("c1", "c", said=False), "e"), BOUNDS).state == "valid"
+
+
+def test_a_live_gap_is_told_as_that() -> None:
+    """It was missed before the client asked from behind it."""
+    story = Story().connected("c1").subscribed("c1").published("a", "b").delivered("c1", "b")
+    story.closed("c1").connected("c1").recovered("c1", "b").final("c1", "b")
+    assert check(story.recorded(), BOUNDS).state == "valid"
+
+
+def test_recovering_out_of_another_stream_is_invalid() -> None:
+    """The old stream is gone: nothing can be recovered from it."""
+    verdict = check(ended(good().closed("c1").connected("c1").recovered("c1", "c", epoch="e2")), BOUNDS)
+    assert [case.what for case in verdict.evidence] == ["asked for epoch e1, recovered in e2"]
+
+
+def test_a_first_subscription_from_a_known_position_is_judged_too() -> None:
+    """A client may bring its position from an earlier life."""
+    story = Story().published("a", "b").connected("c1").recovered("c1", 10).delivered("c1", "b")
+    assert [case.id for case in check(story.final("c1", "b").recorded(), BOUNDS).evidence] == ["a"]
+
+
+def test_no_recovery_is_unknown_where_one_is_asked_for() -> None:
+    """A crash of a node from which nobody recovered was none."""
+    assert check(ended(good()), Bounds(requires=frozenset({"false_recovered"}))).state == "unknown"
+    assert check(ended(good()), BOUNDS).state == "valid"

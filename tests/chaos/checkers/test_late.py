@@ -1,0 +1,96 @@
+"""Late: slow deliveries, slow catching up and clients left behind are seen; the rest is not."""
+
+import pytest
+
+from chaos.checkers.late import caught_up, check
+from chaos.checkers.verdict import Bounds
+from chaos.history import Client
+from tests.chaos.histories import BOUNDS, Story, ended, good
+
+
+def test_prompt_deliveries_are_valid() -> None:
+    """And the figures say how prompt."""
+    verdict = check(ended(good()), BOUNDS)
+    assert verdict.state == "valid"
+    assert 0.0 < verdict.measured["quiet_p50_s"] <= verdict.measured["quiet_p99_s"] < 0.1
+
+
+def test_slow_deliveries_in_quiet_times_are_invalid() -> None:
+    """Nothing was broken: nothing excuses them."""
+    story = good().published("d").wait(0.6).delivered("c1", "d").delivered("c2", "d")
+    verdict = check(ended(story, "d"), BOUNDS)
+    assert verdict.state == "invalid"
+    assert verdict.evidence[0].what.startswith("p99 of deliveries in quiet seconds is 0.6")
+    assert check(ended(story, "d"), Bounds(delivery_p99_s=1.0)).state == "valid"
+
+
+def test_slow_deliveries_while_a_fault_is_in_force_are_not_judged_as_quiet() -> None:
+    """They belong to catching up, which has its own bound."""
+    story = good().wait(2.0).fault("node-kill node-1").published("d").wait(4.0)
+    story.delivered("c1", "d").delivered("c2", "d").healed("node-kill node-1")
+    assert check(ended(story, "d"), BOUNDS).state == "valid"
+
+
+def _crash(healed_after_s: float, delivered_after_s: float) -> Story:
+    story = good().wait(2.0).fault("node-kill node-1").published("d").wait(healed_after_s)
+    story.healed("node-kill node-1").wait(delivered_after_s - healed_after_s)
+    return story.delivered("c1", "d").delivered("c2", "d")
+
+
+def test_catching_up_too_late_after_the_healing_is_invalid() -> None:
+    """A partition holds things up as long as it lasts: then it has to be quick."""
+    recorded = ended(_crash(5.0, 16.0), "d")
+    verdict = check(recorded, BOUNDS)
+    assert verdict.state == "invalid"
+    assert "late deliveries until 11.0 s after the heal of node-kill node-1" in verdict.evidence[0].what
+    assert [after for _, after in caught_up(recorded, BOUNDS)] == [pytest.approx(11.02, abs=0.02)]
+    assert check(ended(_crash(5.0, 14.0), "d"), BOUNDS).state == "valid"
+
+
+def test_catching_up_can_count_from_the_injection() -> None:
+    """A killed node is not waited for: clients go elsewhere at once."""
+    bounds = Bounds(caught_up_from="inject")
+    assert check(ended(_crash(9.0, 9.5), "d"), bounds).state == "valid"
+    assert check(ended(_crash(9.0, 11.0), "d"), bounds).state == "invalid"
+
+
+def test_a_fault_that_was_never_healed_counts_from_its_injection() -> None:
+    """There is no other time to count from."""
+    story = good().wait(2.0).fault("node-kill").published("d").wait(11.0)
+    assert check(ended(story.delivered("c1", "d"), "d"), BOUNDS).state == "invalid"
+
+
+def test_each_disturbance_is_judged_by_what_it_held_up() -> None:
+    """The first fault's messages are not the second's."""
+    story = _crash(1.0, 3.0).wait(20.0).fault("nats-restart").published("e").wait(2.0)
+    recorded = ended(story.delivered("c1", "e").delivered("c2", "e").wait(1.0).healed("nats-restart"), "e")
+    assert [round(after, 1) for _, after in caught_up(recorded, BOUNDS)] == [2.0, 0.0]
+
+
+def test_a_client_left_behind_is_invalid() -> None:
+    """The run waited for it, and it did not come."""
+    story = good().final("c1", "c", caught_up=False).final("c2", "c")
+    verdict = check(story.recorded(), BOUNDS)
+    assert [(case.client, case.id) for case in verdict.evidence] == [("c1", "c")]
+    assert verdict.state == "invalid"
+
+
+def test_a_client_that_was_never_let_in_is_invalid() -> None:
+    """Those who never connected are counted too."""
+    story = good()
+    story.tell(Client(story.t, "c3"))
+    story.tell(Client(story.t, "bad", "hostile"))
+    verdict = check(ended(story), BOUNDS)
+    assert [(case.client, case.what) for case in verdict.evidence] == [("c3", "was never subscribed")]
+
+
+def test_slow_clients_may_be_late() -> None:
+    """It is they who do not read."""
+    story = good().client("slow", "slow").subscribed("slow").published("d")
+    story.delivered("c1", "d").delivered("c2", "d").wait(30.0).delivered("slow", "d")
+    assert check(ended(story, "d"), BOUNDS).state == "valid"
+
+
+def test_nothing_delivered_is_unknown() -> None:
+    """Nothing was late, nothing was in time."""
+    assert check(Story().recorded(), BOUNDS).state == "unknown"
