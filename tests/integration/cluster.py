@@ -29,6 +29,8 @@ OPEN_NAMESPACE: dict[str, Any] = {
     "allow_history_for_client": True,
     "allow_history_for_anonymous": True,
 }
+# The transports that are off unless they are asked for.
+SWITCHED_ON = ("sse", "http_stream", "uni_http_stream", "uni_websocket")
 
 
 class NodeProcess:
@@ -160,6 +162,7 @@ class Cluster:
             # Nobody balances clients over these nodes: none that leaves need wait for that to end.
             "drain": {"arrivals_quiet_s": 0, "arrivals_wait_max_s": 0},
             "log": {"level": "info", "format": "json"},
+            **{section: {"enabled": True} for section in SWITCHED_ON},
         }
         for section, values in self._options.items():
             defaults[section] = {**defaults.get(section, {}), **values}

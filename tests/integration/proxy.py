@@ -1,10 +1,11 @@
 """A TCP proxy in front of the nodes: clients know one address, and tests decide which node is behind it."""
 
 import contextlib
+import itertools
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -44,6 +45,9 @@ class Proxy:
 
         trio.from_thread.run_sync(cut, trio_token=self._token)
 
+    def _next_target(self) -> NodeProcess | None:
+        return self.target
+
     async def _run(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         with trio.CancelScope() as self._everything:
@@ -54,7 +58,7 @@ class Proxy:
             await trio.serve_listeners(self._serve, [listener])
 
     async def _serve(self, client: trio.SocketStream) -> None:
-        target = self.target
+        target = self._next_target()
         if target is None:
             _reset(client)
             return
@@ -88,6 +92,21 @@ class Proxy:
     ) -> None:
         trio.from_thread.run_sync(self._everything.cancel, trio_token=self._token)
         self._thread.join(DEADLINE_S)
+
+
+class RoundRobinProxy(Proxy):
+    """Each new connection goes to the next node, as long as there is a target at all.
+
+    Args:
+        nodes: in turn.
+    """
+
+    def __init__(self, nodes: Sequence[NodeProcess]) -> None:
+        super().__init__(nodes[0])
+        self._in_turn = itertools.cycle(nodes)
+
+    def _next_target(self) -> NodeProcess | None:
+        return None if self.target is None else next(self._in_turn)
 
 
 async def _forward(source: trio.SocketStream, sink: trio.SocketStream) -> None:

@@ -1,10 +1,14 @@
-// centrifuge-js, driven by commands: node centrifuge.mjs URL json|protobuf [TOKEN...]
+// centrifuge-js, driven by commands: node centrifuge.mjs WHERE json|protobuf [TOKEN...]
+// WHERE is the address of a WebSocket, or as JSON the transports to be tried and where emulation POSTs go:
+// {"transports":[{"transport":"sse","endpoint":"http://..."}],"emulation":"http://.../emulation"}.
 // The first token is the client's own, the others are what it is given when it asks for a new one.
 
+import { EventSource } from "eventsource";
 import WebSocket from "ws";
 import { serve, tell } from "./commands.mjs";
 
-const [url, encoding, token, ...newTokens] = process.argv.slice(2);
+const [where, encoding, token, ...newTokens] = process.argv.slice(2);
+const { transports, emulation } = where.startsWith("{") ? JSON.parse(where) : { transports: where };
 const binary = encoding === "protobuf";
 const { Centrifuge } = await import(binary ? "centrifuge/build/protobuf" : "centrifuge");
 
@@ -12,8 +16,10 @@ const { Centrifuge } = await import(binary ? "centrifuge/build/protobuf" : "cent
 const encode = (data) => (binary ? new TextEncoder().encode(JSON.stringify(data)) : data);
 const decode = (data) => (binary ? JSON.parse(new TextDecoder().decode(data)) : data);
 
-const client = new Centrifuge(url, {
+const client = new Centrifuge(transports, {
   websocket: WebSocket,
+  eventsource: EventSource,
+  ...(emulation && { emulationEndpoint: emulation }),
   minReconnectDelay: 20,
   maxReconnectDelay: 200,
   token: token ?? "",
@@ -23,7 +29,7 @@ const client = new Centrifuge(url, {
   },
 });
 client.on("connecting", ({ code, reason }) => tell("connecting", { code, reason }));
-client.on("connected", (context) => tell("connected", { client: context.client }));
+client.on("connected", ({ client, transport }) => tell("connected", { client, transport }));
 client.on("disconnected", ({ code, reason }) => tell("disconnected", { code, reason }));
 client.on("error", ({ error }) => tell("error", { code: error.code }));
 
