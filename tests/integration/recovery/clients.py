@@ -31,7 +31,7 @@ def _value(publication: dict[str, object]) -> str:
     return str(publication["data"])
 
 
-def _facts_of_result(channel: str, result: dict[str, object], since: Position | None) -> Facts:
+def facts_of_result(channel: str, result: dict[str, object], since: Position | None) -> Facts:
     """A subscribe result: the grant, then what was recovered with it."""
     recovered = bool(result.get("recovered", False))
     facts: Facts = [(channel, Subscribed(_position(result), since, recovered))]
@@ -40,7 +40,7 @@ def _facts_of_result(channel: str, result: dict[str, object], since: Position | 
     return facts + [(channel, Seen(int(item["offset"]), _value(item))) for item in publications]
 
 
-def _facts_of_push(push: dict[str, object]) -> Facts:
+def facts_of_push(push: dict[str, object]) -> Facts:
     """A push: a publication, or (None) the end of a subscription that must be made again."""
     channel = str(push.get("channel", ""))
     publication, unsubscribed = push.get("pub"), push.get("unsubscribe")
@@ -52,7 +52,7 @@ def _facts_of_push(push: dict[str, object]) -> Facts:
     return []
 
 
-def _wanted(records: dict[str, Record]) -> dict[str, Position | None]:
+def wanted_from(records: dict[str, Record]) -> dict[str, Position | None]:
     return {channel: record.position() for channel, record in records.items()}
 
 
@@ -62,7 +62,7 @@ class Refused(Exception):
 
 async def websocket_json(node: NodeProcess, records: dict[str, Record], note: Note) -> None:
     """/connection/websocket in JSON: connect and all subscribes in one frame, as the SDKs do."""
-    wanted = _wanted(records)
+    wanted = wanted_from(records)
     commands: list[dict[str, object]] = [{"id": 1, "connect": {"name": "test"}}]
     by_id = {}
     for number, (channel, position) in enumerate(wanted.items(), start=2):
@@ -83,14 +83,14 @@ async def websocket_json(node: NodeProcess, records: dict[str, Record], note: No
                     raise Refused(str(reply["error"]))
                 if "subscribe" in reply:
                     channel = by_id[reply["id"]]
-                    note(_facts_of_result(channel, reply["subscribe"], wanted[channel]))
+                    note(facts_of_result(channel, reply["subscribe"], wanted[channel]))
                 elif "push" in reply:
-                    note(_facts_of_push(reply["push"]))
+                    note(facts_of_push(reply["push"]))
 
 
 async def websocket_protobuf(node: NodeProcess, records: dict[str, Record], note: Note) -> None:
     """/connection/websocket in Protobuf."""
-    wanted = _wanted(records)
+    wanted = wanted_from(records)
     commands = [client_pb2.Command(id=1, connect=client_pb2.ConnectRequest(name="test"))]
     by_id = {}
     for number, (channel, position) in enumerate(wanted.items(), start=2):
@@ -100,21 +100,21 @@ async def websocket_protobuf(node: NodeProcess, records: dict[str, Record], note
         commands.append(client_pb2.Command(id=number, subscribe=request))
         by_id[number] = channel
     async with _websocket(node, "/connection/websocket?cf_protocol=protobuf") as socket:
-        await socket.send_message(b"".join(_delimited(command) for command in commands))
+        await socket.send_message(b"".join(delimited(command) for command in commands))
         while True:
             for reply in _replies(await socket.get_message()):
                 if reply.HasField("error"):
                     raise Refused(reply.error.message)
                 if reply.HasField("subscribe"):
                     channel = by_id[reply.id]
-                    note(_facts_of_result(channel, _plain_result(reply.subscribe), wanted[channel]))
+                    note(facts_of_result(channel, plain_result(reply.subscribe), wanted[channel]))
                 elif reply.HasField("push"):
-                    note(_facts_of_push(_plain_push(reply.push)))
+                    note(facts_of_push(plain_push(reply.push)))
                 elif not reply.id:
                     await socket.send_message(b"\x00")
 
 
-def _delimited(message: client_pb2.Command) -> bytes:
+def delimited(message: client_pb2.Command) -> bytes:
     body = message.SerializeToString()
     size, prefix = len(body), bytearray()
     while size > 0x7F:
@@ -143,7 +143,7 @@ def _plain_publication(publication: client_pb2.Publication) -> dict[str, object]
     return {"offset": publication.offset, "data": json.loads(publication.data)}
 
 
-def _plain_result(result: client_pb2.SubscribeResult) -> dict[str, object]:
+def plain_result(result: client_pb2.SubscribeResult) -> dict[str, object]:
     publications = [_plain_publication(item) for item in result.publications]
     return {
         "epoch": result.epoch,
@@ -153,7 +153,7 @@ def _plain_result(result: client_pb2.SubscribeResult) -> dict[str, object]:
     }
 
 
-def _plain_push(push: client_pb2.Push) -> dict[str, object]:
+def plain_push(push: client_pb2.Push) -> dict[str, object]:
     plain: dict[str, object] = {"channel": push.channel}
     if push.HasField("pub"):
         plain["pub"] = _plain_publication(push.pub)
@@ -164,7 +164,7 @@ def _plain_push(push: client_pb2.Push) -> dict[str, object]:
 
 async def uni_sse(node: NodeProcess, records: dict[str, Record], note: Note) -> None:
     """/connection/uni_sse: the channels and positions travel in the connect request."""
-    wanted = _wanted(records)
+    wanted = wanted_from(records)
     subs: dict[str, dict[str, object]] = {}
     for channel, position in wanted.items():
         subs[channel] = {}
@@ -179,16 +179,16 @@ async def uni_sse(node: NodeProcess, records: dict[str, Record], note: Note) -> 
             if granted.keys() != subs.keys():
                 raise Refused(f"not granted: {sorted(subs.keys() - granted.keys())}")
             for channel, result in granted.items():
-                note(_facts_of_result(channel, result, wanted[channel]))
+                note(facts_of_result(channel, result, wanted[channel]))
         elif "disconnect" not in push:
-            note(_facts_of_push(push))
+            note(facts_of_push(push))
 
-    await _events(node, target, event_came)
+    await events(node, target, event_came)
 
 
 async def plain_sse(node: NodeProcess, records: dict[str, Record], note: Note) -> None:
     """/sse: the positions of all channels travel in Last-Event-ID."""
-    wanted = _wanted(records)
+    wanted = wanted_from(records)
     target = "/sse?" + "&".join(f"channel={quote(channel)}" for channel in wanted)
     known = {
         channel: StreamPosition(position.offset, position.epoch)
@@ -200,54 +200,69 @@ async def plain_sse(node: NodeProcess, records: dict[str, Record], note: Note) -
         message = json.loads(event["data"])
         kind, channel = message["type"], message.get("channel", "")
         if kind == "subscribed":
-            note(_facts_of_result(channel, message, wanted[channel]))
+            note(facts_of_result(channel, message, wanted[channel]))
         elif kind == "publication":
             note([(channel, Seen(int(message["offset"]), _value(message)))])
         elif kind == "error":
             raise Refused(message["message"])
 
     headers = {"Last-Event-ID": encode_positions(known)} if known else {}
-    await _events(node, target, event_came, headers)
+    await events(node, target, event_came, headers)
 
 
-async def _events(
+async def events(
     node: NodeProcess,
     target: str,
     event_came: Callable[[dict[str, str]], None],
     headers: dict[str, str] | None = None,
 ) -> None:
     """Read an SSE endpoint to its end, by the grammar of the HTML standard's section on event streams."""
+    text = b""
+    event: dict[str, str] = {}
+
+    def data_came(data: bytes) -> None:
+        nonlocal text, event
+        *lines, text = (text + data).replace(b"\r\n", b"\n").split(b"\n")
+        for line in lines:
+            name, _, value = line.decode().partition(":")
+            if name:
+                joined = event.get(name)
+                value = value.removeprefix(" ")
+                event[name] = value if joined is None or name != "data" else f"{joined}\n{value}"
+            elif not line:
+                if "data" in event:
+                    event_came(event)
+                event = {}
+
+    await http(node, "GET", target, data_came, {"Accept": "text/event-stream", **(headers or {})})
+
+
+async def http(
+    node: NodeProcess,
+    method: str,
+    target: str,
+    data_came: Callable[[bytes], None],
+    headers: dict[str, str],
+    body: bytes = b"",
+) -> None:
+    """Send a request and read the body of its response to its end; raises Refused for all but 200 and 204."""
     stream = await trio.open_tcp_stream("127.0.0.1", node.port)
     async with stream:
         connection = h11.Connection(h11.CLIENT)
-        fields = {"Host": "test", "Accept": "text/event-stream", **(headers or {})}
-        request = h11.Request(method="GET", target=target, headers=list(fields.items()))
-        await stream.send_all(connection.send(request) + connection.send(h11.EndOfMessage()))
-        text = b""
-        event: dict[str, str] = {}
+        fields = {"Host": "test", "Content-Length": str(len(body)), **headers}
+        request = h11.Request(method=method, target=target, headers=list(fields.items()))
+        parts = (request, h11.Data(data=body), h11.EndOfMessage())
+        await stream.send_all(b"".join(connection.send(part) or b"" for part in parts))
         while True:
             received = connection.next_event()
             if received is h11.NEED_DATA:
                 connection.receive_data(await stream.receive_some())
-                continue
-            if isinstance(received, h11.Response) and received.status_code != 200:
+            elif isinstance(received, h11.Response) and received.status_code not in (200, 204):
                 raise Refused(f"status {received.status_code}")
-            if isinstance(received, h11.EndOfMessage | h11.ConnectionClosed):
+            elif isinstance(received, h11.EndOfMessage | h11.ConnectionClosed):
                 return
-            if not isinstance(received, h11.Data):
-                continue
-            text += received.data
-            *lines, text = text.replace(b"\r\n", b"\n").split(b"\n")
-            for line in lines:
-                name, _, value = line.decode().partition(":")
-                if name:
-                    joined = event.get(name)
-                    value = value.removeprefix(" ")
-                    event[name] = value if joined is None or name != "data" else f"{joined}\n{value}"
-                elif not line:
-                    if "data" in event:
-                        event_came(event)
-                    event = {}
+            elif isinstance(received, h11.Data):
+                data_came(received.data)
 
 
 @asynccontextmanager
@@ -260,11 +275,3 @@ async def _websocket(node: NodeProcess, resource: str) -> AsyncIterator[trio_web
             nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(stream)
-
-
-TRANSPORTS = {
-    "websocket json": websocket_json,
-    "websocket protobuf": websocket_protobuf,
-    "uni_sse": uni_sse,
-    "sse": plain_sse,
-}

@@ -16,8 +16,9 @@ import pytest
 import trio
 
 from tests.integration.cluster import API_KEY, Cluster, NodeProcess
-from tests.integration.recovery.clients import TRANSPORTS, Facts, Refused
+from tests.integration.recovery.clients import Facts, Refused
 from tests.integration.recovery.judge import Position, Publications, Record, caught_up, violations
+from tests.integration.recovery.transports import TRANSPORTS
 from tests.nats_server import NatsCluster, NatsServer
 
 CHANNELS = [f"room-{number}" for number in range(30)]
@@ -136,7 +137,8 @@ class Client:
                     self.records[channel].facts.append(fact)
 
         try:
-            await TRANSPORTS[self.transport](self.nodes[self.node], self.records, note)
+            here, other = self.nodes[self.node], self.nodes[self.node - 1]
+            await TRANSPORTS[self.transport](here, self.records, note, other)
         except* (Refused, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
             self.refusals.extend(repr(error) for error in group.exceptions)
         except* Exception as group:
