@@ -1,8 +1,7 @@
 """A catalog in memory: the coordinators' side in full, and what nodes write as plain methods of its store."""
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -20,7 +19,7 @@ from coordinator.catalog.interface import (
 )
 from protos.catalog_pb2 import Leader, NodeReport, Order, Plan
 
-_EXPIRY_CHECK_S = 0.1
+_CHECK_S = 0.1
 
 
 def _copy(message):
@@ -37,6 +36,7 @@ class CatalogStore:
     Attributes:
         orders: the last one of each node.
         written: every order that was ever written, in order.
+        up: nobody reaches it otherwise.
     """
 
     leader_ttl_s: float = 5.0
@@ -48,10 +48,11 @@ class CatalogStore:
     leader: Leader | None = None
     fence: int = 0
     leads_until: float = -math.inf
-    revision: int = 0
+    revision: int = 1
+    up: bool = True
     _changed: dict[str, tuple[int, Event]] = field(default_factory=dict)
     _silent_at: dict[str, float] = field(default_factory=dict)
-    _news: trio.Event = field(default_factory=trio.Event)
+    news: trio.Event = field(default_factory=trio.Event)
 
     def report(self, report: NodeReport) -> None:
         """A node reports."""
@@ -64,8 +65,28 @@ class CatalogStore:
         if self.nodes.pop(name, None) is not None:
             self._tell(f"nodes/{name}", NodeGone(name))
 
+    def stop(self) -> None:
+        """It does not answer any more; who reports meanwhile is not silent."""
+        self.up = False
+
+    def start(self) -> None:
+        """It is back, with all it had."""
+        self.up = True
+        self._silent_at = dict.fromkeys(self.nodes, trio.current_time() + self.ttl_s)
+
+    def empty(self) -> None:
+        """Everything is lost."""
+        for plan_id in list(self.plans):
+            self.remove_plan(plan_id)
+        for name in list(self.nodes):
+            self.gone(name)
+        self.orders.clear()
+        self.set_leader(None)
+
     def expire(self) -> None:
         """Silence has its consequences."""
+        if not self.up:
+            return
         now = trio.current_time()
         for name in [name for name in self.nodes if self._silent_at[name] < now]:
             self.gone(name)
@@ -92,23 +113,15 @@ class CatalogStore:
     def _tell(self, key: str, event: Event) -> None:
         self.revision += 1
         self._changed[key] = (self.revision, event)
-        self._news.set()
-        self._news = trio.Event()
+        self.news.set()
+        self.news = trio.Event()
 
-    async def watch(self) -> AsyncIterator[list[tuple[int, Event]]]:
-        """What changed since the last step, oldest first; the first step is everything that is there."""
-        seen = 0
-        while True:
-            entries = sorted(self._changed.values(), key=lambda entry: entry[0])
-            if not seen:
-                entries = [entry for entry in entries if not isinstance(entry[1], NodeGone | PlanGone)]
-            new = [entry for entry in entries if entry[0] > seen]
-            first, seen = not seen, max([seen, 1, *(revision for revision, _ in new)])
-            news = self._news
-            if new or first:
-                yield new
-            if news is self._news:
-                await news.wait()
+    def since(self, seen: int) -> list[tuple[int, Event]]:
+        """What changed since a revision, oldest first; since 0: what is there."""
+        entries = sorted(self._changed.values(), key=lambda entry: entry[0])
+        if not seen:
+            entries = [entry for entry in entries if not isinstance(entry[1], NodeGone | PlanGone)]
+        return [entry for entry in entries if entry[0] > seen]
 
 
 class FakeCatalog:
@@ -120,42 +133,43 @@ class FakeCatalog:
 
     def __init__(self, store: CatalogStore) -> None:
         self.store = store
-        self._cut_at: float | None = None
-        self._mended = trio.Event()
-
-    @property
-    def reachable(self) -> bool:
-        return self._cut_at is None
-
-    @reachable.setter
-    def reachable(self, value: bool) -> None:
-        self._cut_at = None if value else trio.current_time()
-        self._mended.set()
-        self._mended = trio.Event()
+        self.reachable = True
+        self._answered_at = -math.inf
 
     @property
     def contact_s(self) -> float:
-        return 0.0 if self._cut_at is None else trio.current_time() - self._cut_at
+        if self._in_reach and self._answered_at > -math.inf:
+            self._answered_at = trio.current_time()
+        return trio.current_time() - self._answered_at
+
+    @property
+    def _in_reach(self) -> bool:
+        return self.reachable and self.store.up
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            await trio.sleep(_EXPIRY_CHECK_S)
+            if self._in_reach:
+                self._answered_at = trio.current_time()
+            await trio.sleep(_CHECK_S)
             self.store.expire()
 
     async def watch(self) -> AsyncIterator[Event]:
-        caught_up = False
-        async with aclosing(self.store.watch()) as changes:
-            async for entries in changes:
-                while not self.reachable:
-                    await self._mended.wait()
-                for _, event in entries:
+        seen, in_reach = 0, False
+        while True:
+            if not self._in_reach:
+                in_reach = False
+            else:
+                for revision, event in self.store.since(seen):
+                    seen = revision
                     yield event
-                if not caught_up:
-                    caught_up = True
+                if not in_reach:
+                    in_reach, seen = True, max(seen, 1)
                     if self.store.leader is None:
                         yield LeaderSeen(None)
                     yield CaughtUp()
+            with trio.move_on_after(_CHECK_S):
+                await self.store.news.wait()
 
     async def put_order(self, order: Order) -> None:
         await self._reach()
@@ -188,8 +202,43 @@ class FakeCatalog:
 
     async def _reach(self) -> None:
         await trio.lowlevel.checkpoint()
-        if not self.reachable:
+        if not self._in_reach:
             raise CatalogUnavailable("the test has cut the connection")
+
+
+class FakeNodeCatalog:
+    """The node's side: see `node.catalog.interface`."""
+
+    def __init__(self, store: CatalogStore, name: str, interval_s: float) -> None:
+        self.store = store
+        self.failures = 0
+        self._name = name
+        self._interval_s = interval_s
+        self._changed = trio.Event()
+
+    async def run(self, report: Callable[[], NodeReport], obey: Callable[[Order], None]) -> None:
+        obeyed = None
+        while True:
+            if self.store.up:
+                self.store.report(report())
+            else:
+                self.failures += 1
+            with trio.move_on_after(self._interval_s):
+                while not self._changed.is_set():
+                    order = self.store.orders.get(self._name)
+                    if order is not None and order != obeyed and self.store.up:
+                        obeyed = order
+                        obey(_copy(order))
+                    with trio.move_on_after(_CHECK_S):
+                        await self._changed.wait()
+            self._changed = trio.Event()
+
+    def changed(self) -> None:
+        self._changed.set()
+
+    async def leave(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.store.gone(self._name)
 
 
 class FakeTerm:
