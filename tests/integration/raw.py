@@ -155,6 +155,10 @@ class Raw:
         pairs = (line.partition(":") for line in text.split("\n") if line)
         return {name: value.removeprefix(" ") for name, _, value in pairs}
 
+    async def line(self) -> str:
+        """Read the next line of a stream; inside a body in chunks their lengths are lines too."""
+        return (await self._until(b"\n")).decode()
+
     async def rest(self) -> bytes:
         """Read to the end of the connection, which a reset is too."""
         with trio.fail_after(DEADLINE_S):

@@ -73,15 +73,22 @@ async def test_an_expired_token_is_told_apart(node: NodeProcess) -> None:
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://good.example", "null", "nonsense"])
 async def test_pages_of_other_origins_are_refused(node: NodeProcess, origin: str) -> None:
-    """A browser on another site gets 403 for both transports; the right one gets through."""
-    for path in ("/connection/websocket", "/ws"):
+    """A browser on another site gets 403 for every transport; the right one gets through."""
+    for path in ("/connection/websocket", "/connection/uni_websocket", "/ws"):
         async with await Raw.open(node.http) as raw:
             assert (await raw.upgrade(path, f"Origin: {origin}")).status == 403
         async with await Raw.open(node.http) as raw:
             assert (await raw.upgrade(path, "Origin: https://good.example")).status == 101
-    for path in ("/sse?channel=news", "/connection/uni_sse"):
+    for request in (
+        "GET /sse?channel=news",
+        "GET /connection/uni_sse",
+        "GET /connection/sse?cf_connect=%7B%22id%22:1,%22connect%22:%7B%7D%7D",
+        "POST /connection/http_stream",
+        "POST /connection/uni_http_stream",
+        "POST /emulation",
+    ):
         async with await Raw.open(node.http) as raw:
-            await raw.request(f"GET {path} HTTP/1.1\nHost: test\nOrigin: {origin}")
+            await raw.request(f"{request} HTTP/1.1\nHost: test\nOrigin: {origin}")
             assert (await raw.answer()).status == 403
 
 

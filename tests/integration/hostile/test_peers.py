@@ -8,7 +8,7 @@ import trio
 
 from tests.integration.cluster import API_KEY, NodeProcess
 from tests.integration.hostile.undisturbed import metrics
-from tests.integration.raw import DEADLINE_S, Raw
+from tests.integration.raw import CONNECT, DEADLINE_S, Raw
 
 KEY_FIELD = f"X-API-Key: {API_KEY}"
 
@@ -28,6 +28,15 @@ async def read_nothing_over_sse(raw: Raw) -> None:
         pass
 
 
+async def read_nothing_over_http_stream(raw: Raw) -> None:
+    """Subscribe over a stream whose commands would come as POSTs."""
+    body = f'{CONNECT}\n{{"id":2,"subscribe":{{"channel":"news"}}}}'.encode()
+    await raw.request(f"POST /connection/http_stream HTTP/1.1\nHost: test\nContent-Length: {len(body)}", body)
+    assert (await raw.answer()).status == 200
+    while '"subscribe":' not in await raw.line():
+        pass
+
+
 async def share_the_connection(raw: Raw) -> None:
     """Have another request served on the connection, so that a different server has it from then on."""
     await raw.request("GET /livez HTTP/1.1\nHost: test")
@@ -37,7 +46,9 @@ async def share_the_connection(raw: Raw) -> None:
 @pytest.mark.parametrize(
     "shared", [pytest.param(False, id="own"), pytest.param(True, id="shared", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("subscribe", [read_nothing_over_websocket, read_nothing_over_sse])
+@pytest.mark.parametrize(
+    "subscribe", [read_nothing_over_websocket, read_nothing_over_sse, read_nothing_over_http_stream]
+)
 async def test_a_client_that_never_reads_is_closed(
     node: NodeProcess, subscribe: Callable[[Raw], Awaitable[None]], shared: bool
 ) -> None:
@@ -69,7 +80,15 @@ async def test_a_client_that_never_reads_is_closed(
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_500_connections_that_come_and_go(node: NodeProcess, how: str) -> None:
     """Dropped at any point, half a request or subscribed, in crowds: nothing of them stays."""
-    stages = itertools.cycle([nothing, half_a_head, read_nothing_over_websocket, read_nothing_over_sse])
+    stages = itertools.cycle(
+        [
+            nothing,
+            half_a_head,
+            read_nothing_over_websocket,
+            read_nothing_over_sse,
+            read_nothing_over_http_stream,
+        ]
+    )
 
     async def come_and_go(stage: Callable[[Raw], Awaitable[None]]) -> None:
         async with await Raw.open(node.http) as raw:
