@@ -7,7 +7,7 @@ it unless it was asked to go on. Addresses are 127.0.0.1: nothing here is meant 
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from deploy.processes import Child, describe_exit
 
 _COORDINATOR = "coordinator"
 _NATS_READY_MAX_S = 15
+_COPIES_MAX = 3  # more cost throughput and survive little more
 _READY_MAX_S = 30
 _NATS_STOP_MAX_S = 10
 _COORDINATOR_STOP_MAX_S = 10
@@ -32,23 +33,23 @@ class Cluster:
     Args:
         settings: what it is made of.
         output: where its words go.
-        nats_command: starts the server; not used if the settings name others.
+        nats_commands: start the servers, by name; not used if the settings name others.
         ports: where they listen.
-        nats_fds: descriptors the server inherits.
+        nats_fds: descriptors the servers inherit.
     """
 
     def __init__(
         self,
         settings: Settings,
         output: Output,
-        nats_command: Sequence[str],
+        nats_commands: Mapping[str, Sequence[str]],
         ports: Ports,
         *,
         nats_fds: Sequence[int] = (),
     ) -> None:
         self._settings = settings
         self._output = output
-        self._nats_command = nats_command
+        self._nats_commands = nats_commands
         self._nats_fds = nats_fds
         self._ports = ports
         self._nats: list[Child] = []
@@ -106,8 +107,9 @@ class Cluster:
     # --- starting ------------------------------------------------------------------------------------
 
     async def _start(self, nursery: trio.Nursery) -> None:
-        nats_url = self._settings.nats_url or await self._start_nats(nursery)
         started: dict[str, dict[str, Any]] = {}
+        servers = [] if self._settings.nats_url else await self._start_nats(nursery)
+        nats_url = self._settings.nats_url or ",".join(server["url"] for server in servers)
         names = [node_name(index) for index in range(self._settings.nodes)]
         async with trio.open_nursery() as waiting:
             for index in range(self._settings.nodes):
@@ -116,7 +118,11 @@ class Cluster:
                 waiting.start_soon(self._start_coordinator, nursery, ports, nats_url, started)
         coordinator = started.get(_COORDINATOR)
         cluster = {
-            "nats": {"url": nats_url, "pid": self._nats[0].pid if self._nats else None},
+            "nats": {
+                "url": nats_url,
+                "pid": servers[0]["pid"] if servers else None,
+                **({"servers": servers} if len(servers) > 1 else {}),
+            },
             "coordinator": coordinator and {"url": coordinator["http"], **_pick(coordinator, "pid", "grpc")},
             "nodes": [{**_pick(started[name], "name", "pid", "http"), "grpc": None} for name in names],
         }
@@ -125,22 +131,31 @@ class Cluster:
             _write_atomically(self._settings.ready_file, json.dumps(cluster) + "\n")
         self._output.ready(cluster)
 
-    async def _start_nats(self, nursery: trio.Nursery) -> str:
-        readiness = nats_process.Readiness()
+    async def _start_nats(self, nursery: trio.Nursery) -> list[dict[str, Any]]:
+        """Start every server; returns name, address and process id of each."""
+        urls: dict[str, str] = {}
+        async with trio.open_nursery() as waiting:
+            for name, command in self._nats_commands.items():
+                child = Child(name, command, pass_fds=self._nats_fds)
+                self._nats.append(child)
+                waiting.start_soon(self._start_nats_server, nursery, child, urls)
+        return [{"name": child.name, "url": urls[child.name], "pid": child.pid} for child in self._nats]
+
+    async def _start_nats_server(self, nursery: trio.Nursery, child: Child, urls: dict[str, str]) -> None:
+        readiness = nats_process.Readiness(clustered=len(self._nats_commands) > 1)
         ready = trio.Event()
 
         def read(line: str) -> None:
             if not ready.is_set() and readiness.read(line):
                 ready.set()
 
-        self._nats.append(Child("nats", self._nats_command, pass_fds=self._nats_fds))
-        nursery.start_soon(self._follow, self._nats[0], read)
+        nursery.start_soon(self._follow, child, read)
         with trio.move_on_after(_NATS_READY_MAX_S):
             await ready.wait()
         if not ready.is_set():
-            self._fail(f"nats was not ready after {_NATS_READY_MAX_S} s")
+            self._fail(f"{child.name} was not ready after {_NATS_READY_MAX_S} s")
             await trio.sleep_forever()  # the failure cancels the start
-        return readiness.url
+        urls[child.name] = readiness.url
 
     async def _start_node(
         self, nursery: trio.Nursery, index: int, nats_url: str, started: dict[str, dict[str, Any]]
@@ -148,6 +163,7 @@ class Cluster:
         command = [*self._settings.node_command, *self._common(nats_url), "--name", node_name(index)]
         command += ["--http-address", HOST, "--http-port", str(self._ports.http[index])]
         command += ["--set", f"demo.peers={self._peers_of(index)}"]
+        command += ["--set", f"node.public_url=http://{HOST}:{self._ports.http[index]}"]
         await self._start_program(nursery, self._nodes, node_name(index), command, started)
 
     async def _start_coordinator(
@@ -166,7 +182,9 @@ class Cluster:
         """What nodes and coordinators are told alike."""
         consul = self._settings.consul_url
         catalog = ["--set", "catalog.type=consul", "--set", f"catalog.consul.url={consul}"] if consul else []
-        return ["--config", str(self._settings.config), "--nats", nats_url, *catalog]
+        copies = min(len(self._nats_commands), _COPIES_MAX)
+        replicas = ["--set", f"broker.nats.stream_replicas={copies}"] if copies > 1 else []
+        return ["--config", str(self._settings.config), "--nats", nats_url, *replicas, *catalog]
 
     async def _start_program(
         self,

@@ -24,7 +24,8 @@ class Settings:
             ones, None starts none.
         nats_url: servers to use; "" starts one.
         consul_url: agent of the catalog; "" keeps the catalog in NATS.
-        nats_port: of the server that is started; 0 for any free one.
+        nats_port: of the first server that is started, the next ones follow; 0 for any free ones.
+        nats_servers: how many are started; with three, streams have three copies.
         data: directory JetStream keeps its streams in; None for a temporary one.
         ready_file: where the cluster is described when it is ready, None for nowhere.
         keep_going: whether the others go on when a process dies.
@@ -40,6 +41,7 @@ class Settings:
     nats_url: str = ""
     consul_url: str = ""
     nats_port: int = 0
+    nats_servers: int = 1
     data: Path | None = None
     ready_file: Path | None = None
     keep_going: bool = False
@@ -63,16 +65,28 @@ class Output:
     ready: Callable[[dict[str, Any]], None]
 
 
+class NatsPorts(NamedTuple):
+    """Where a NATS server listens.
+
+    Attributes:
+        client: for clients.
+        route: for the other servers, if there are any.
+    """
+
+    client: int
+    route: int
+
+
 class Ports(NamedTuple):
     """Where the cluster listens.
 
     Attributes:
-        nats: of the server that is started.
+        nats: of the servers that are started.
         http: of the nodes.
         coordinator: its HTTP port and its gRPC port; None if there is no coordinator.
     """
 
-    nats: int
+    nats: list[NatsPorts]
     http: list[int]
     coordinator: tuple[int, int] | None
 

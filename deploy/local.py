@@ -4,7 +4,7 @@ from itertools import islice
 
 from deploy import nats_process
 from deploy.cluster import Cluster
-from deploy.cluster_settings import Output, Ports, Settings, node_name
+from deploy.cluster_settings import NatsPorts, Output, Ports, Settings, node_name
 from deploy.errors import UserError
 from deploy.ports import free_ports, see_that_free
 from deploy.scratch import scratch_directory
@@ -23,7 +23,8 @@ async def run(settings: Settings, output: Output) -> int:
     ports = choose_ports(settings)
     check_paths(settings)
     with scratch_directory() as scratch:
-        nats = nats_process.command(nats_program, ports.nats, settings.data or scratch.path)
+        store = settings.data or scratch.path
+        nats = nats_process.commands(nats_program, ports.nats, store, scratch.path)
         return await Cluster(settings, output, nats, ports, nats_fds=[scratch.lock]).run()
 
 
@@ -37,18 +38,22 @@ def choose_ports(settings: Settings) -> Ports:
     if settings.http_port:
         for index, port in enumerate(http_ports):
             see_that_free(port, node_name(index), "--http-port")
+    nats_ports = list(range(settings.nats_port, settings.nats_port + settings.nats_servers))
     if settings.nats_port and not settings.nats_url:
-        see_that_free(settings.nats_port, "nats", "--nats-port")
+        for port in nats_ports:
+            see_that_free(port, "nats", "--nats-port")
     asked = settings.coordinator_port
     if asked:
         see_that_free(asked, "the coordinator", "--coordinator-port")
         see_that_free(asked + 1, "the coordinator's gRPC", "--coordinator-port")
-    free = free_ports(taken=[settings.nats_port, asked or 0, (asked or 0) + 1, *http_ports])
+    free = free_ports(taken=[*nats_ports, asked or 0, (asked or 0) + 1, *http_ports])
     if not settings.http_port:
         http_ports = list(islice(free, settings.nodes))
     coordinator = (asked, asked + 1) if asked else (next(free), next(free))
-    nats_port = settings.nats_port or next(free)
-    return Ports(nats_port, http_ports, None if asked is None else coordinator)
+    if not settings.nats_port:
+        nats_ports = list(islice(free, settings.nats_servers))
+    nats = [NatsPorts(port, next(free)) for port in nats_ports]
+    return Ports(nats, http_ports, None if asked is None else coordinator)
 
 
 def check_paths(settings: Settings) -> None:

@@ -42,7 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--nats", default="", metavar="URL", help="use these NATS servers and start none")
     parser.add_argument(
-        "--nats-port", type=int, default=0, metavar="PORT", help="of the NATS server (default: any)"
+        "--nats-port", type=int, default=0, metavar="PORT", help="of the first NATS server (default: any)"
+    )
+    parser.add_argument(
+        "--nats-servers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="how many; of three, one can be lost (default: %(default)s)",
     )
     parser.add_argument(
         "--consul", default="", metavar="URL", help="keep the catalog in Consul (default: in NATS)"
@@ -78,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         consul_url=arguments.consul,
         nats_url=arguments.nats,
         nats_port=arguments.nats_port,
+        nats_servers=arguments.nats_servers,
         data=arguments.data,
         ready_file=arguments.ready_file,
         keep_going=arguments.keep_going,
@@ -106,7 +114,7 @@ class Screen:
 
     def child(self, name: str, line: str) -> None:
         """One line of a process, behind its name; of nats-server only what it warns of."""
-        if name == "nats" and "[INF]" in line:
+        if name.startswith("nats") and "[INF]" in line:
             return
         prefix = f"{name:<{self._width}} |"
         if self._coloured:
@@ -138,7 +146,12 @@ def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
         about = f"pid {coordinator['pid']}, gRPC at {coordinator['grpc']}"
         lines.append(f"  {'coordinator':<11} {coordinator['url']}  {about}")
     nats = cluster["nats"]
-    lines += [f"  {'nats':<11} {hide_logins(nats['url'])}" + (f"  pid {nats['pid']}" if nats["pid"] else "")]
+    servers = nats.get("servers") or [{**nats, "name": "nats"}]
+    lines += [
+        f"  {server['name']:<11} {hide_logins(server['url'])}"
+        + (f"  pid {server['pid']}" if server["pid"] else "")
+        for server in servers
+    ]
     if insecure:
         lines += ["", "Insecure development mode: whoever reaches these ports may connect, publish and read."]
     lines += [

@@ -15,11 +15,11 @@ from pathlib import Path
 def main() -> None:
     parser = argparse.ArgumentParser()
     for option in ("--config", "--name", "--http-address", "--http-port", "--nats", "--ready-fd", "--set"):
-        parser.add_argument(option, required=True)
+        parser.add_argument(option, required=True, action="append" if option == "--set" else "store")
     parser.add_argument("--grpc-port")
     arguments = parser.parse_args()
     behaviour = Path(arguments.config).read_text().strip()
-    sys.stderr.write(f"{arguments.name} uses {arguments.nats}\n")
+    sys.stderr.write(f"{arguments.name} uses {arguments.nats}\n{arguments.name} is set {arguments.set}\n")
     if behaviour == "dies at start":
         sys.exit(3)
     if behaviour == "ignores SIGTERM":

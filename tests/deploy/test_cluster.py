@@ -298,3 +298,24 @@ async def test_no_process_outlives_a_cluster_that_is_killed(tmp_path: Path) -> N
             process.kill()
             for pid in pids:
                 await ended(pid)
+
+
+async def test_several_nats_servers_keep_each_others_streams(tmp_path: Path) -> None:
+    """With three servers, nodes know all of them and keep three copies, and each is described."""
+    heard = Heard()
+    settings = make_settings(tmp_path, nodes=1, nats_servers=3)
+    assert await run_until_ready_then([signal.SIGTERM], settings, heard) == 0
+    (cluster,) = heard.clusters
+    servers = cluster["nats"]["servers"]
+    assert [server["name"] for server in servers] == ["nats-1", "nats-2", "nats-3"]
+    assert cluster["nats"]["url"] == ",".join(server["url"] for server in servers)
+    assert "broker.nats.stream_replicas=3" in str(heard.lines)
+    for server in servers:
+        await ended(server["pid"])
+
+
+async def test_nats_servers_follow_the_first_port(tmp_path: Path) -> None:
+    """`--nats-port` is the first server's, so that a person knows the others' too."""
+    ports = local.choose_ports(make_settings(tmp_path, nats_servers=3, nats_port=29_000))
+    assert [each.client for each in ports.nats] == [29_000, 29_001, 29_002]
+    assert len({*(each.route for each in ports.nats), *(each.client for each in ports.nats)}) == 6

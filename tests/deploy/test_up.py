@@ -30,6 +30,15 @@ def test_the_banner_shows_addresses_and_what_to_try() -> None:
     assert "./broadcast publish news '{\"hello\":1}' --url http://127.0.0.1:8000" in text
 
 
+def test_the_banner_shows_every_nats_server() -> None:
+    """Of several servers each has a line."""
+    servers = [{"name": f"nats-{n}", "url": f"nats://a:{n}", "pid": n} for n in (1, 2)]
+    text = up.banner(
+        {**CLUSTER, "nats": {"url": "nats://a:1,nats://a:2", "pid": 1, "servers": servers}}, insecure=True
+    )
+    assert "nats-1      nats://a:1  pid 1\n  nats-2      nats://a:2  pid 2" in text
+
+
 def test_the_banner_shows_no_login() -> None:
     """The address of NATS is shown, the password in it is not: banners end in screenshots."""
     text = up.banner({**CLUSTER, "nats": {"url": "nats://ann:secret@there:1", "pid": None}}, insecure=True)
