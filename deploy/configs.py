@@ -41,6 +41,17 @@ def read_config(path: Path | None, overrides: Mapping[str, object] | None = None
         raise UserError(f"the configuration cannot be used:\n{_indented(str(error))}") from error
 
 
+def overrides(arguments: argparse.Namespace, options: Mapping[str, object]) -> dict[str, object]:
+    """What the command line says: `--set`, then the options of the command that were given.
+
+    Args:
+        arguments: parsed; see `add_config_arguments`.
+        options: dotted path to value; None where the option was not given.
+    """
+    given = {path: value for path, value in options.items() if value is not None}
+    return {**dict(arguments.settings), **given}
+
+
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 
-from deploy.configs import add_config_arguments, read_config
+from deploy.configs import add_config_arguments, overrides, read_config
 from deploy.errors import UserError
 from node.config.options import Config
 
@@ -31,16 +31,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     config = read_config(
         arguments.config,
-        {
-            **dict(arguments.settings),
-            "coordinator.name": arguments.name,
-            "coordinator.address": arguments.http_address,
-            "coordinator.port": arguments.http_port,
-            "coordinator.grpc_port": arguments.grpc_port,
-            "broker.nats.url": arguments.nats,
-            "catalog.consul.url": arguments.consul,
-            "catalog.type": "consul" if arguments.consul else None,
-        },
+        overrides(
+            arguments,
+            {
+                "coordinator.name": arguments.name,
+                "coordinator.address": arguments.http_address,
+                "coordinator.port": arguments.http_port,
+                "coordinator.grpc_port": arguments.grpc_port,
+                "broker.nats.url": arguments.nats,
+                "catalog.consul.url": arguments.consul,
+                "catalog.type": "consul" if arguments.consul else None,
+            },
+        ),
     )
     from coordinator.grpc_api import GrpcError
     from deploy.coordinator_process import main

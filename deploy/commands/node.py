@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 
-from deploy.configs import add_config_arguments, read_config
+from deploy.configs import add_config_arguments, overrides, read_config
 from deploy.errors import UserError
 from node.config.options import Config
 
@@ -29,13 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     config = read_config(
         arguments.config,
-        {
-            **dict(arguments.settings),
-            "node.name": arguments.name,
-            "http_server.address": arguments.http_address,
-            "http_server.port": arguments.http_port,
-            "broker.nats.url": arguments.nats,
-        },
+        overrides(
+            arguments,
+            {
+                "node.name": arguments.name,
+                "http_server.address": arguments.http_address,
+                "http_server.port": arguments.http_port,
+                "broker.nats.url": arguments.nats,
+            },
+        ),
     )
     from node.door.listeners import DoorError
     from node.serve import main

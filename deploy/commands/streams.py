@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from deploy.configs import add_config_arguments, read_config
+from deploy.configs import add_config_arguments, overrides, read_config
 from deploy.errors import UserError
 from deploy.streams import StreamChanges, review
 from node.config.options import LogOptions
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what differs, and with `apply` change it."""
-    config = read_config(arguments.config, {**dict(arguments.settings), "broker.nats.url": arguments.nats})
+    config = read_config(arguments.config, overrides(arguments, {"broker.nats.url": arguments.nats}))
     if config.broker.type != "nats":
         raise UserError(f"broker.type is {config.broker.type}: only NATS has streams")
     changing = arguments.action == "apply"

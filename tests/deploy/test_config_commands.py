@@ -10,7 +10,7 @@ import pytest
 from deploy import cli
 from deploy.commands import node
 from deploy.commands import test as test_command
-from deploy.configs import read_config
+from deploy.configs import overrides, read_config
 from deploy.errors import UserError
 from node.config.options import Config, NodeOptions
 
@@ -110,3 +110,10 @@ def test_test_passes_on_what_it_does_not_know() -> None:
     ]
     parsed = argparse.Namespace(quick=False, rest=[])
     assert test_command.pytest_arguments(parsed) == ["-m", "pytest"]
+
+
+def test_a_setting_holds_unless_the_commands_own_option_says_otherwise() -> None:
+    """`--set broker.nats.url=...` is not undone by a `--nats` that was not given."""
+    arguments = argparse.Namespace(settings=[("broker.nats.url", "nats://set:1"), ("node.name", "set")])
+    told = overrides(arguments, {"broker.nats.url": None, "node.name": "given"})
+    assert told == {"broker.nats.url": "nats://set:1", "node.name": "given"}
