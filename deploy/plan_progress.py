@@ -116,9 +116,8 @@ def words(plan: Plan, step: Step) -> str:
 def summary(plan: Plan) -> str:
     """How it ended."""
     taken_s = plan["ended_at"] - plan["started_at"] if plan["started_at"] and plan["ended_at"] else 0.0
-    sent = sum(step["sent_away"] for step in plan["steps"])
     note = f": {plan['note']}" if plan["note"] else ""
-    return f"{plan['kind'].lower()} {plan['state'].lower()}{note}; {sent} clients sent in {taken_s:.1f} s"
+    return f"{plan['kind'].lower()} {plan['state'].lower()}{note}, after {taken_s:.1f} s"
 
 
 class JsonLines:
