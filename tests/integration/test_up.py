@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.consul_server import ConsulServer
 from tests.integration.programs import DEADLINE_S, Program, broadcast, run
 from tests.integration.raw import CONNECT, Raw
 from tests.nats_server import free_port
@@ -128,3 +129,24 @@ def test_the_coordinator_knows_the_nodes(up: Up) -> None:
     drained = run("drain", "node-1", "--coordinator", up.coordinator)
     assert drained.returncode == 0, drained.stderr
     assert "drain done" in drained.stdout
+
+
+def test_the_catalog_is_in_consul_where_that_is_wanted(tmp_path: Path) -> None:
+    """`up --consul`: the nodes and the coordinator meet there, not in NATS."""
+    ready_file = tmp_path / "ready.json"
+    with (
+        ConsulServer() as consul,
+        broadcast(
+            "up", "--http-port", "0", "--consul", consul.url, "--ready-file", str(ready_file)
+        ) as program,
+    ):
+        program.expect("The cluster is ready: 2 nodes.")
+        url = json.loads(ready_file.read_text())["coordinator"]["url"]
+        for _ in range(50):
+            if "node-2" in (listed := run("nodes", "--coordinator", url).stdout):
+                break
+        assert "node-1" in listed
+        with urlopen(f"{consul.url}/v1/health/service/broadcast-node") as response:
+            assert len(json.loads(response.read())) == 2
+        program.send_signal(signal.SIGTERM)
+        assert program.wait() == 0
