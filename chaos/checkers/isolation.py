@@ -6,6 +6,7 @@ from chaos.lags import Lags, lags, percentiles, quiet, together
 from chaos.recorded import Recorded
 
 NAME = "isolation"
+_SAID = (("p99_before_s", "before"), ("p99_beside_s", "beside them"))
 
 
 def check(recorded: Recorded, bounds: Bounds) -> Verdict:
@@ -33,7 +34,9 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
         judged=judged,
         of="deliveries to healthy clients beside slow ones",
         doubt="; ".join(filter(None, doubts)),
-        words=", ".join(f"{name} {value * 1000:.1f} ms" for name, value in measured.items()),
+        words=", ".join(
+            f"p99 {measured[name] * 1000:.1f} ms {when}" for name, when in _SAID if name in measured
+        ),
         measured=measured,
     )
 

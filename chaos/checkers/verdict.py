@@ -152,7 +152,8 @@ class Cases:
         parts = []
         if self.clients:
             name, count = self.clients.most_common(1)[0]
-            parts.append(f"{len(self.clients):,} clients, most at {name} ({count:,})")
+            others = f"{len(self.clients):,} clients, most at " if len(self.clients) > 1 else ""
+            parts.append(f"{others}{name} ({count:,})")
         if self.nodes:
             parts.append(
                 "by node " + ", ".join(f"{name} {count:,}" for name, count in sorted(self.nodes.items()))
