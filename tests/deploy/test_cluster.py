@@ -19,6 +19,7 @@ from deploy.cluster_settings import Output, Settings
 from deploy.errors import UserError
 from deploy.ports import HOST
 from tests.deploy.pids import ended
+from tests.nats_server import free_port
 
 DEADLINE_S = 20
 FAKE_NODE = (sys.executable, str(Path(__file__).with_name("fake_node.py")))
@@ -239,9 +240,9 @@ async def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path, opti
     """Nothing is started when a port is taken; the message says which and for whom."""
     heard = Heard()
     with socket.socket() as taken:
-        taken.bind((HOST, 0))
+        port = free_port()  # the kernel's own choice may have a neighbour that is taken
+        taken.bind((HOST, port))
         taken.listen()
-        port = taken.getsockname()[1]
         ports = {
             "--http-port": {"http_port": port - 1},
             "--nats-port": {"nats_port": port},
