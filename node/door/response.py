@@ -31,8 +31,10 @@ def response(
         fields = f"Content-Type: {content_type}\r\n{fields}"
     if connection:
         fields += f"Connection: {connection}\r\n"
+    # RFC 9110, 8.6: a 204 must not have a Content-Length; there is never a body.
+    length = f"Content-Length: {len(body)}\r\n" if status != HTTPStatus.NO_CONTENT else ""
     # RFC 9110, 6.6.1: an origin server that has a clock sends Date.
-    head = f"{_status_line(status)}Date: {_date(int(time()))}\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
+    head = f"{_status_line(status)}Date: {_date(int(time()))}\r\n{length}{fields}\r\n"
     return head.encode("latin-1") if head_only else head.encode("latin-1") + body
 
 

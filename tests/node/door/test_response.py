@@ -37,6 +37,13 @@ def test_a_response_says_what_it_was_given() -> None:
     }
 
 
+def test_no_content_has_no_length() -> None:
+    """RFC 9110, 8.6."""
+    head, body = read(response(204))
+    assert (head.status_code, body) == (204, b"")
+    assert b"content-length" not in dict(head.headers)
+
+
 def test_an_empty_body_has_a_length_and_no_type() -> None:
     """The client need not guess where the response ends."""
     head, body = read(response(401))
