@@ -35,8 +35,12 @@ from node.transports.stream_transport import StreamTransport, UniHttpStreamTrans
 SSE_PATH = "/connection/sse"
 PATH = "/connection/http_stream"
 UNI_PATH = "/connection/uni_http_stream"
-_METHODS = {SSE_PATH: ("GET", "POST", "OPTIONS")}
-_ONLY_POST = ("POST", "OPTIONS")
+_METHODS = {
+    SSE_PATH: ("GET", "POST", "OPTIONS"),
+    PATH: ("POST", "OPTIONS"),
+    UNI_PATH: ("POST", "OPTIONS"),
+}
+_NAMES = {SSE_PATH: SSE.name, PATH: HTTP_STREAM_JSON.name, UNI_PATH: UniHttpStreamTransport.name}
 _UNI_CONTENT_TYPE = "application/json; charset=utf-8"
 
 
@@ -51,11 +55,11 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     Returns:
         Whether the connection may carry another request; never after a stream.
     """
-    name = head.path.rpartition("/")[2]
+    name = _NAMES[head.path]
     cross_origin = cross_origin_fields(head, parts)
     try:
         check_origin(head, parts)
-        if check_method(head, _METHODS.get(head.path, _ONLY_POST)):
+        if check_method(head, _METHODS[head.path]):
             return await connection.answer(head, 204, fields=cross_origin + preflight_fields(head))
         check_welcome(parts)
         transport, commands, content_type = await _open(connection, head, parts)
