@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
-_WIDTH, _LEFT, _RIGHT = 1000, 66, 16
+_WIDTH, _LEFT, _RIGHT = 1000, 84, 16
 _PANEL, _TITLE, _SPACE = 110, 26, 22
 _LANE, _ROW = 18, 11
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)

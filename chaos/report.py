@@ -177,13 +177,19 @@ def _badge(state: str) -> str:
 
 def _verdict(verdict: Verdict) -> str:
     figures = ", ".join(
-        f"{name} {value:g}" for name, value in verdict.measured.items() if name not in ("judged", "wrong")
+        f"{name} {_figure(value)}"
+        for name, value in verdict.measured.items()
+        if name not in ("judged", "wrong")
     )
     evidence = _evidence(verdict.evidence, int(verdict.measured.get("wrong", 0)))
     return (
         f"<tr><th>{escape(verdict.name.replace('_', ' '))}</th><td>{_badge(verdict.state)}</td>"
         f'<td>{escape(verdict.summary)}<div class="hint">{escape(figures)}</div>{evidence}</td></tr>\n'
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _evidence(cases: Sequence[Case], count: int) -> str:

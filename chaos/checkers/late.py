@@ -1,9 +1,13 @@
 """Late: deliveries, and catching up after a fault, that took longer than they may; clients that never did."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from chaos.checkers.stretches import LEFT
 from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
-from chaos.history import Final, Subscribed
+from chaos.history import Final, Session, Subscribed
 from chaos.lags import lags, percentiles, quiet, together
-from chaos.recorded import Disturbance, Recorded
+from chaos.recorded import Disturbance, Recorded, Stream
 
 NAME = "late"
 
@@ -14,15 +18,15 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     calm = together(found, quiet(found, recorded, recorded.disturbances(settle_s=bounds.settle_s)))
     p50, p99, most = percentiles(calm, 0.5, 0.99, 1.0)
     cases = Cases(_left_behind(recorded))
-    if p99 > bounds.delivery_p99_s:
-        cases.add(
-            Case(f"p99 of deliveries in quiet seconds is {p99:.3f} s, {bounds.delivery_p99_s:g} at most")
-        )
+    _hold("deliveries in quiet seconds", p99, bounds.delivery_p99_s, cases)
     slowest = 0.0
     for disturbance, caught_up_s in caught_up(recorded, bounds):
         slowest = max(slowest, caught_up_s)
         if caught_up_s > bounds.caught_up_s:
             cases.add(_slow_case(recorded, bounds, disturbance, caught_up_s))
+    took = _recoveries(recorded, bounds)
+    recovery_p50, recovery_p99 = (took[int(len(took) * rank)] if took else 0.0 for rank in (0.5, 0.99))
+    _hold("coming back after being cut off", recovery_p99, bounds.recovery_p99_s, cases)
     p99_all, most_all = percentiles(together(found, found), 0.99, 1.0)
     return conclude(
         NAME,
@@ -38,9 +42,16 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
             "quiet_max_s": most,
             "all_p99_s": p99_all,
             "all_max_s": most_all,
+            "recovery_p50_s": recovery_p50,
+            "recovery_p99_s": recovery_p99,
             "caught_up_s": slowest,
         },
     )
+
+
+def _hold(what: str, p99: float, bound: float, cases: Cases) -> None:
+    if p99 > bound:
+        cases.add(Case(f"p99 of {what} is {p99:.3f} s, {bound:g} at most"))
 
 
 def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, float]]:
@@ -68,14 +79,56 @@ def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, flo
 
 
 def _late(recorded: Recorded, late_s: float) -> list[tuple[float, float]]:
-    """When those were sent and delivered that took longer."""
+    """When those were sent and delivered that took longer, and not because the client was away by itself."""
     invoked = [float("inf") if each.invoked is None else each.invoked for each in recorded.publications]
-    return [
-        (invoked[number], t)
-        for stream in recorded.healthy()
-        for t, number in zip(stream.times, stream.numbers, strict=True)
-        if t - invoked[number] > late_s
-    ]
+    late = []
+    for stream in recorded.healthy():
+        found = [
+            (invoked[number], t)
+            for t, number in zip(stream.times, stream.numbers, strict=True)
+            if t - invoked[number] > late_s
+        ]
+        own = [absence for absence in _absences(stream) if absence.own] if found else []
+        late += [
+            (sent, t) for sent, t in found if not any(one.began <= t and sent <= one.ended for one in own)
+        ]
+    return late
+
+
+class _Absence(NamedTuple):
+    """From when a client lost its session until it was subscribed again, seconds."""
+
+    began: float
+    ended: float
+    own: bool  # it left by itself: nobody else made it wait
+
+
+def _absences(stream: Stream) -> Iterator[_Absence]:
+    closed: Session | None = None
+    for _, mark in stream.marks:
+        if isinstance(mark, Subscribed):
+            if closed:
+                yield _Absence(closed.t, mark.t, closed.code == LEFT)
+            closed = None
+        elif isinstance(mark, Session) and mark.phase == "closed" and closed is None:
+            closed = mark
+
+
+def _recoveries(recorded: Recorded, bounds: Bounds) -> list[float]:
+    """How long clients that were cut off took to be subscribed again, seconds, rising."""
+    disturbances = recorded.disturbances() if bounds.caught_up_from == "heal" else []
+    took = []
+    for stream in recorded.healthy():
+        for absence in _absences(stream):
+            held = [
+                each.ended
+                for each in disturbances
+                if each.began <= absence.ended and each.ended > absence.began
+            ]
+            since = max([absence.began, *(min(ended, absence.ended) for ended in held)])
+            if not absence.own:
+                took.append(absence.ended - since)
+    return sorted(took)
 
 
 def _left_behind(recorded: Recorded) -> list[Case]:

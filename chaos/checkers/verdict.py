@@ -22,7 +22,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         delivery_p99_s: from publishing to delivery, while no fault is in force.
         late_s: a delivery that takes longer belongs to catching up.
         caught_up_s: until when the last late delivery has to come.
-        caught_up_from: what that counts from: the injection or the healing of the fault.
+        recovery_p99_s: from losing the session, not by one's own wish, to being subscribed again.
+        caught_up_from: what both count from: the injection or the healing of the fault.
         settle_s: how long after a healing the cluster may still be busy with it.
         plain_settle_s: how close to the ends of its subscription a client may miss a plain publication.
         connect_rate_max: new sessions a second a node may get while another drains; None: what it says.
@@ -45,6 +46,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     delivery_p99_s: float = 0.5
     late_s: float = 1.0
     caught_up_s: float = 10.0
+    recovery_p99_s: float = 10.0
     caught_up_from: Literal["inject", "heal"] = "heal"
     settle_s: float = 5.0
     plain_settle_s: float = 1.0

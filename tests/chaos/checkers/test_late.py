@@ -60,6 +60,38 @@ def test_a_fault_that_was_never_healed_counts_from_its_injection() -> None:
     assert check(ended(story.delivered("c1", "d"), "d"), BOUNDS).state == "invalid"
 
 
+@pytest.mark.parametrize(("code", "state"), [(-1, "valid"), (0, "invalid"), (3001, "invalid")])
+def test_a_client_that_went_by_itself_made_itself_wait(code: int, state: str) -> None:
+    """The schedule moves clients, also while something is broken; being cut off is the cluster's doing."""
+    story = (
+        good().wait(2.0).fault("node-kill").wait(11.0).closed("c1", code).published("d").delivered("c2", "d")
+    )
+    story.wait(1.5).connected("c1").recovered("c1", "c").delivered("c1", "d").healed("node-kill")
+    assert check(ended(story, "d"), Bounds(caught_up_from="inject")).state == state
+
+
+def _cut_off(away_s: float, code: int = 0) -> Story:
+    return good().wait(2.0).closed("c1", code).wait(away_s).connected("c1").recovered("c1", "c")
+
+
+def test_coming_back_too_late_is_invalid() -> None:
+    """From losing the session to having the subscription again."""
+    verdict = check(ended(_cut_off(11.0)), BOUNDS)
+    assert [case.what for case in verdict.evidence] == [
+        "p99 of coming back after being cut off is 11.030 s, 10 at most"
+    ]
+    assert check(ended(_cut_off(9.0)), BOUNDS).measured["recovery_p99_s"] == pytest.approx(9.03)
+    assert check(ended(_cut_off(11.0, -1)), BOUNDS).state == "valid"
+
+
+def test_nobody_can_come_back_while_nothing_is_there() -> None:
+    """Coming back counts from the healing, unless others were there to go to."""
+    story = good().wait(2.0).fault("all down").closed("c1").wait(11.0).healed("all down")
+    recorded = ended(story.connected("c1").recovered("c1", "c"))
+    assert check(recorded, BOUNDS).state == "valid"
+    assert check(recorded, Bounds(caught_up_from="inject")).state == "invalid"
+
+
 def test_each_disturbance_is_judged_by_what_it_held_up() -> None:
     """The first fault's messages are not the second's."""
     story = _crash(1.0, 3.0).wait(20.0).fault("nats-restart").published("e").wait(2.0)
