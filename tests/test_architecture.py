@@ -39,6 +39,7 @@ MAY_IMPORT = {
         "node.config",
         "protos",
     ),
+    "node.emulation": ("node.broker.interface",),
     "node.outbox": (),
     "node.hub": (
         "node.broker.interface",
@@ -67,6 +68,7 @@ MAY_IMPORT = {
         "node.access",
         "node.api.publisher",
         "node.config",
+        "node.emulation",
         "node.history.channels",
         "node.hub",
         "node.outbox",
@@ -79,6 +81,7 @@ MAY_IMPORT = {
         "node.transports",
         "node.commands",
         "node.config",
+        "node.emulation",
         "node.hub",
         "node.outbox",
         "node.protocol",
