@@ -1,7 +1,8 @@
 """Reordered: publications came to a client in another order than they have.
 
 On a history channel that is the order of offsets, between two signals; and what one publisher sent after the
-answer to another has the higher offset. On a plain channel it is the order of each publisher.
+answer to another has the higher offset. On a plain channel it is the order of each publisher; what had no
+answer may still be on its way when the next one is sent, so it has no place in that order.
 """
 
 from chaos.checkers.stretches import stretches
@@ -48,7 +49,10 @@ def _by_publisher(recorded: Recorded, stream: Stream, cases: Cases) -> None:
             continue
         seen.add(number)
         before = newest.setdefault(publication.publisher, publication)
-        if publication.invoked < (before.invoked or 0.0):
+        later = before.invoked or 0.0
+        if publication.invoked < later:
+            if not publication.accepted or publication.ended > later:
+                continue
             cases.add(delivery_case(recorded, stream, at, f"came after the publisher's later {before.id}"))
         else:
             newest[publication.publisher] = publication

@@ -56,6 +56,13 @@ def test_a_plain_channel_keeps_the_order_of_each_publisher() -> None:
     assert places(verdict) == [("c1", "a", "came after the publisher's later b")]
 
 
+def test_what_had_no_answer_may_come_late() -> None:
+    """A publication that hung in a node was never said to be accepted: those after it did not wait for it."""
+    story = Story().connected("c1").subscribed("c1", PLAIN)
+    story.published("a", channel=PLAIN, outcome="unknown").published("b", channel=PLAIN)
+    assert check(story.delivered("c1", "b", "a", channel=PLAIN).recorded(), BOUNDS).state == "valid"
+
+
 def test_accepted_below_what_was_answered_before_is_invalid() -> None:
     """The stream itself is out of order, though every client sees it the same way."""
     story = good()
