@@ -8,10 +8,17 @@ from centrifuge.protocol import client_pb2 as sdk
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 
-from protos import catalog_pb2, client_pb2, coordinator_pb2
+from protos import catalog_pb2, client_pb2, coordinator_pb2, edge_pb2, server_api_pb2, unistream_pb2
 
 ROOT = Path(__file__).parents[2]
-CONTRACTS = {"catalog": catalog_pb2, "client": client_pb2, "coordinator": coordinator_pb2}
+CONTRACTS = {
+    "catalog": catalog_pb2,
+    "client": client_pb2,
+    "coordinator": coordinator_pb2,
+    "edge": edge_pb2,
+    "server_api": server_api_pb2,
+    "unistream": unistream_pb2,
+}
 
 
 def _without_json_names(file: FileDescriptorProto) -> FileDescriptorProto:
@@ -83,9 +90,29 @@ def test_the_contract_is_whole() -> None:
     assert client_pb2.DESCRIPTOR.package == "broadcast.client.v1"
 
 
-def test_every_field_is_documented() -> None:
-    """No message and no field of the contract stands without a comment above it."""
-    lines = (ROOT / "protos" / "client.proto").read_text().splitlines()
+@pytest.mark.parametrize("name", unistream_pb2.DESCRIPTOR.message_types_by_name)
+def test_a_unidirectional_push_is_one_of_the_client_protocol(name: str) -> None:
+    """What that service's messages have, the client protocol's have with the same number and type."""
+    ours = unistream_pb2.DESCRIPTOR.message_types_by_name[name].fields_by_name
+    whole = client_pb2.DESCRIPTOR.message_types_by_name[name].fields_by_name
+    assert {field: _kind(ours[field]) for field in ours} == {field: _kind(whole[field]) for field in ours}
+
+
+def test_a_batch_names_its_commands_and_replies_alike() -> None:
+    """A reply of a batch has the number of its command, and there is one for every other method."""
+    commands = server_api_pb2.Command.DESCRIPTOR.fields_by_name
+    replies = server_api_pb2.Reply.DESCRIPTOR.fields_by_name
+    assert {name: field.number for name, field in commands.items()} == {
+        name: field.number for name, field in replies.items() if name != "error"
+    }
+    methods = server_api_pb2.DESCRIPTOR.services_by_name["CentrifugoApi"].methods_by_name
+    assert len(methods) == len(commands) + 1
+
+
+@pytest.mark.parametrize("contract", ["client", "edge", "server_api", "unistream"])
+def test_every_field_is_documented(contract: str) -> None:
+    """No message and no field of a public contract stands without a comment above it."""
+    lines = (ROOT / "protos" / f"{contract}.proto").read_text().splitlines()
     bare = []
     for above, line in pairwise(lines):
         declares = line.startswith("message ") or (
