@@ -33,7 +33,9 @@ def survey_plain(recorded: Recorded, bounds: Bounds) -> PlainSurvey:
         began = publication.invoked
         if began is None or not publication.accepted or publication.epoch:
             continue
-        if not within(began, disturbances) and not within(publication.ended, disturbances):
+        # An accepted one is still on its way for a moment: a fault that comes then may take it along.
+        arrived = publication.ended + bounds.plain_settle_s
+        if not within(began, disturbances) and not within(arrived, disturbances):
             accepted.setdefault(publication.channel, []).append(publication)
     for listed in accepted.values():
         listed.sort(key=_invoked)

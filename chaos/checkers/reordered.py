@@ -1,8 +1,9 @@
 """Reordered: publications came to a client in another order than they have.
 
 On a history channel that is the order of offsets, between two signals; and what one publisher sent after the
-answer to another has the higher offset. On a plain channel it is the order of each publisher; what had no
-answer may still be on its way when the next one is sent, so it has no place in that order.
+answer to another has the higher offset. On a plain channel it is the order of each publisher through each
+node, since nodes have connections of their own to the broker; what had no answer may still be on its way when
+the next one is sent, so it has no place in that order.
 """
 
 from chaos.checkers.stretches import stretches
@@ -41,21 +42,22 @@ def _by_offset(recorded: Recorded, stream: Stream, first: int, last: int, cases:
 
 
 def _by_publisher(recorded: Recorded, stream: Stream, cases: Cases) -> None:
-    newest: dict[str, Publication] = {}
+    newest: dict[tuple[str, str], Publication] = {}
     seen: set[int] = set()
     for at, number in enumerate(stream.numbers):
         publication = recorded.publications[number]
         if number in seen or publication.invoked is None:
             continue
         seen.add(number)
-        before = newest.setdefault(publication.publisher, publication)
+        way = publication.publisher, publication.node
+        before = newest.setdefault(way, publication)
         later = before.invoked or 0.0
         if publication.invoked < later:
             if not publication.accepted or publication.ended > later:
                 continue
             cases.add(delivery_case(recorded, stream, at, f"came after the publisher's later {before.id}"))
         else:
-            newest[publication.publisher] = publication
+            newest[way] = publication
 
 
 def _accepted(recorded: Recorded) -> list[Case]:

@@ -134,7 +134,9 @@ def test_a_plain_publication_may_not_get_lost_for_nothing() -> None:
     assert places(verdict) == [("c1", "a", "a plain publication did not come though nothing was broken")]
 
 
-@pytest.mark.parametrize("excuse", ["fault", "just healed", "reconnect", "just subscribed", "slow client"])
+@pytest.mark.parametrize(
+    "excuse", ["fault", "just healed", "published just before", "reconnect", "just subscribed", "slow client"]
+)
 def test_a_plain_publication_may_get_lost_when_something_breaks(excuse: str) -> None:
     """A fault in force, its aftermath, and a client that comes or goes excuse it."""
     story = _plain()
@@ -143,6 +145,8 @@ def test_a_plain_publication_may_get_lost_when_something_breaks(excuse: str) -> 
             story.fault("node-kill").published("a", channel=PLAIN).healed("node-kill")
         case "just healed":
             story.fault("node-kill").healed("node-kill").published("a", channel=PLAIN)
+        case "published just before":
+            story.published("a", channel=PLAIN).fault("node-kill").healed("node-kill")
         case "reconnect":
             story.published("a", channel=PLAIN).closed("c1").connected("c1").subscribed("c1", PLAIN)
         case "just subscribed":

@@ -63,6 +63,14 @@ def test_what_had_no_answer_may_come_late() -> None:
     assert check(story.delivered("c1", "b", "a", channel=PLAIN).recorded(), BOUNDS).state == "valid"
 
 
+def test_another_node_may_be_quicker() -> None:
+    """A publisher that goes to another node can overtake what the first one still has on its way."""
+    story = Story().connected("c1").subscribed("c1", PLAIN).published("a", channel=PLAIN)
+    story.tell(Published(story.t + 0.01, "invoke", "b", "p", PLAIN, "node-2"))
+    story.tell(Published(story.t + 0.02, "ok", "b", "p", PLAIN, "node-2"))
+    assert check(story.wait(1).delivered("c1", "b", "a", channel=PLAIN).recorded(), BOUNDS).state == "valid"
+
+
 def test_accepted_below_what_was_answered_before_is_invalid() -> None:
     """The stream itself is out of order, though every client sees it the same way."""
     story = good()
