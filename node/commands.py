@@ -80,7 +80,7 @@ async def connect(session: Session, command_id: int, request: ConnectRequest) ->
     """Authenticate, and on unidirectional transports subscribe to what the request names."""
     config = session.parts.config.client
     now = time.time()
-    credentials = authenticate(request, config, now)
+    credentials = authenticate(request, config, now, session.certified_user)
     expire_in_s, ttl = _time_left(credentials, now)
     session.accept(credentials.user, credentials.info, expire_in_s)
     pings = not session.transport.native_ping

@@ -1,6 +1,9 @@
 """The way in: the node's port with everything that answers on it."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
 
 from node.access.api_key import ApiKeyCheck
 from node.api.envelope import JsonApi
@@ -16,26 +19,77 @@ from node.session import Parts
 from node.transports.routes import body_bytes_max, routes
 
 
-class Entrance(NamedTuple):
-    """Attributes:
-    door: the port, and what is served on its fast path.
-    hand_over: hypercorn, for everything else.
+class Entrance(Protocol):
+    """Where clients come in.
+
+    Attributes:
+        door: the HTTP port.
+        grpc_port: where gRPC is served, 0 for nowhere.
     """
 
     door: Door
-    hand_over: HandOver
+
+    @property
+    def grpc_port(self) -> int:
+        """See Attributes."""
+
+    async def serve(
+        self, *, task_status: trio.TaskStatus[list[tuple[str, int]]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until `stop`, and then until the last client has gone; told the door's addresses."""
+
+    def leave(self, *, leaving: bool = True) -> None:
+        """Serve on, and let clients come to other nodes; False takes it back."""
+
+    async def stop(self) -> None:
+        """Take nobody any more, and let each client end with what is being served to it."""
 
 
-def open_entrance(parts: Parts, api: Api, readiness: Readiness) -> Entrance:
+# What makes an entrance of the parts of a node.
+Opener = Callable[[Parts, Api, Readiness], Entrance]
+
+
+class HttpEntrance:
+    """One port, for everything over HTTP.
+
+    Args:
+        door: the port, and what is served on its fast path.
+        hand_over: hypercorn, for everything else.
+    """
+
+    grpc_port = 0
+
+    def __init__(self, door: Door, hand_over: HandOver) -> None:
+        self.door = door
+        self._hand_over = hand_over
+
+    async def serve(
+        self, *, task_status: trio.TaskStatus[list[tuple[str, int]]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """See Entrance."""
+        await self.door.serve(task_status=task_status)
+
+    def leave(self, *, leaving: bool = True) -> None:
+        """See Entrance."""
+        self.door.leave(leaving=leaving)
+
+    async def stop(self) -> None:
+        """See Entrance."""
+        self.door.stop()
+        await self._hand_over.stop()
+
+
+def open_entrance(parts: Parts, api: Api, readiness: Readiness, *, clients: bool = True) -> HttpEntrance:
     """Build the port: what it serves itself, and hypercorn for everything else; all of it answers there too.
 
     Args:
         parts: what sessions share.
         api: the server API's methods.
         readiness: what `/readyz` answers.
+        clients: whether it is for clients too, or only for probes, metrics and the server API.
     """
     config, metrics = parts.config, parts.metrics
-    streams, websockets = routes(parts)
+    streams, websockets = routes(parts) if clients else ({}, {})
     http_api = HttpApi(JsonApi(api), ApiKeyCheck(config.http_api), config.http_api, metrics)
     demo = demo_page(config.demo.peers) if config.demo.enabled else None
     app = AsgiApp(
@@ -50,4 +104,5 @@ def open_entrance(parts: Parts, api: Api, readiness: Readiness) -> Entrance:
     )
     hand_over = HandOver(app, config, metrics)
     paths: dict[str, Handler] = {**streams, **websockets, PATH: http_api.serve, PREFIX: http_api.serve}
-    return Entrance(Door(config.http_server, paths, hand_over.serve, parts.timers, metrics), hand_over)
+    door = Door(config.http_server, paths, hand_over.serve, parts.timers, metrics)
+    return HttpEntrance(door, hand_over)

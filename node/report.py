@@ -41,12 +41,14 @@ class Identity:
         instance: of the process.
         version: of the program.
         url: its HTTP port as clients reach it.
+        grpc: the same of its gRPC port, host:port; "" for none.
     """
 
     name: str
     instance: str
     version: str
     url: str
+    grpc: str = ""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,9 @@ class Reporter:
         not_ready: Callable[[], str],
     ) -> None:
         self._identity = identity
-        self._addresses = addresses(identity.url)
+        self._addresses = (
+            [Address(transport="grpc", url=identity.grpc)] if identity.grpc else addresses(identity.url)
+        )
         self._connect_rate_limit = parts.config.client.connection_rate_limit
         self._capacity = capacity(parts.config)
         self._metrics = parts.metrics

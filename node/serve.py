@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version as distribution_version
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
@@ -27,7 +28,7 @@ from node.config.cautions import warnings
 from node.config.options import Config
 from node.drain import Drain
 from node.emulation import Emulation
-from node.entrance import open_entrance
+from node.entrance import Opener, open_entrance
 from node.history.channels import Channels
 from node.hub import Hub
 from node.leaving import Leaving
@@ -55,21 +56,34 @@ _GC_THRESHOLDS = (50_000, 50, 1000)
 log = structlog.get_logger(__name__)
 
 
-def main(config: Config, on_ready: Callable[[str, int], None] | None = None) -> int:
+# Called with address, HTTP port, and gRPC port, 0 for none.
+Ready = Callable[[str, int, int], None]
+
+
+def main(config: Config, on_ready: Ready | None = None, *, grpc: bool = False) -> int:
     """Run one node until SIGTERM or SIGINT; returns the exit status.
 
     Args:
         config: checked by `load`.
-        on_ready: called with address and port, once, when clients can be served.
+        on_ready: called once, when clients can be served.
+        grpc: serve clients over gRPC and not over HTTP.
 
     Raises:
         DoorError: the port cannot be opened.
+        GrpcError: the same of the gRPC port.
     """
     missing_lines = configure_logging(config.log, node=node_name(config))
     # What exists now lives as long as the process: the collector need not look at it again.
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()
-    trio.run(serve, config, on_ready, missing_lines)
+    if grpc:
+        # Imported by whom it serves: 20 MB, and threads of its own.
+        from node.grpc.entrance import open_grpc_entrance
+        from node.grpc.loop import run
+
+        run(serve, config, on_ready, missing_lines, open_grpc_entrance)
+    else:
+        trio.run(serve, config, on_ready, missing_lines)
     return 0
 
 
@@ -80,21 +94,23 @@ def node_name(config: Config) -> str:
 
 async def serve(
     config: Config,
-    on_ready: Callable[[str, int], None] | None = None,
+    on_ready: Ready | None = None,
     missing_lines: MissingLines | None = None,
+    opener: Opener = open_entrance,
 ) -> None:
     """Serve until told to stop by a signal, then stop in order; cancellation ends everything at once.
 
     Args:
         config: checked by `load`.
-        on_ready: called with address and port, once, when clients can be served.
+        on_ready: called once, when clients can be served.
         missing_lines: the log's, for the metrics.
+        opener: makes the way in.
     """
     for warning in warnings(config):
         log.warning(warning)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as background:
-            node = Node(config, background, missing_lines)
+            node = Node(config, background, missing_lines, opener)
             background.start_soon(_abort_on_second_signal, signals, node.stopping)
             await node.run(on_ready)
             background.cancel_scope.cancel()
@@ -117,13 +133,18 @@ class Node:
         config: checked by `load`.
         background: where the parts' tasks run; to be cancelled when `run` has returned.
         missing_lines: the log's, for the metrics.
+        opener: makes the way in.
 
     Attributes:
         stopping: set it to leave rotation, send everybody away, and end.
     """
 
     def __init__(
-        self, config: Config, background: trio.Nursery, missing_lines: MissingLines | None = None
+        self,
+        config: Config,
+        background: trio.Nursery,
+        missing_lines: MissingLines | None = None,
+        opener: Opener = open_entrance,
     ) -> None:
         self._config = config
         self._background = background
@@ -165,7 +186,8 @@ class Node:
             refusal=arrivals.refusal,
             version=VERSION,
         )
-        self.door, self._hand_over = open_entrance(self.parts, self.api, self.readiness)
+        self.entrance = opener(self.parts, self.api, self.readiness)
+        self.door = self.entrance.door
         observe_parts(
             self.parts,
             broker=self.broker,
@@ -189,18 +211,18 @@ class Node:
             uptime=int(time.monotonic() - self._started_at),
         )
 
-    async def run(self, on_ready: Callable[[str, int], None] | None) -> None:
+    async def run(self, on_ready: Ready | None) -> None:
         """Serve until told to end, by `stopping` or an order, and everybody has gone or the time is over.
 
         Args:
-            on_ready: called with address and port, once, when clients can be served.
+            on_ready: called once, when clients can be served.
 
         Raises:
             DoorError: the port cannot be opened.
         """
         async with trio.open_nursery() as serving:
             # The port first: a taken one is said before anything else begins.
-            addresses = await serving.start(self.door.serve)
+            addresses = await serving.start(self.entrance.serve)
             await self._background.start(self.broker.run, self.channels)
             await self._background.start(self.channels.run)
             await self.parts.emulation.listen()
@@ -212,8 +234,7 @@ class Node:
             self._background.start_soon(self._leave_when_told, serving.cancel_scope)
             await self.leaving.done.wait()
             self._end_in_time(serving.cancel_scope)
-            self.door.stop()
-            await self._hand_over.stop()
+            await self.entrance.stop()
         await self._say_goodbye()
 
     async def _leave_when_told(self, serving: trio.CancelScope) -> None:
@@ -235,7 +256,7 @@ class Node:
         return MOVED if stays else SHUTDOWN
 
     def _phase_changed(self) -> None:
-        self.door.leave(leaving=self.drain.leaves)
+        self.entrance.leave(leaving=self.drain.leaves)
         if self.catalog is not None:
             self.catalog.changed()
 
@@ -244,7 +265,9 @@ class Node:
         if self.catalog is None:
             return
         url = self._config.node.public_url or f"http://{socket.gethostname()}:{port}"
-        identity = Identity(self.name, self._uid, VERSION, url)
+        grpc_port = self.entrance.grpc_port
+        grpc = f"{urlsplit(url).hostname}:{grpc_port}" if grpc_port else ""
+        identity = Identity(self.name, self._uid, VERSION, url, grpc)
         reporter = Reporter(identity, self.parts, self.drain, self.readiness.refusal)
         with self._reporting:
             await self.catalog.run(lambda: reporter.report(trio.current_time()), self.leaving.obey)
@@ -261,7 +284,7 @@ class Node:
             if self.catalog is not None:
                 await self.catalog.leave()
 
-    async def _announce(self, address: tuple[str, int], on_ready: Callable[[str, int], None] | None) -> None:
+    async def _announce(self, address: tuple[str, int], on_ready: Ready | None) -> None:
         """Say once that clients can be served; say now and then why they cannot."""
         waited = 0
         while reason := self.readiness.refusal():
@@ -271,7 +294,7 @@ class Node:
             await trio.sleep(0.1)
         log.info("node ready", address=address[0], port=address[1], version=VERSION)
         if on_ready is not None:
-            on_ready(*address)
+            on_ready(*address, self.entrance.grpc_port)
 
 
 def open_channels(

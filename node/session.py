@@ -20,8 +20,8 @@ from node.api.publisher import Publisher
 from node.config.options import Config
 from node.emulation import Emulation
 from node.history.channels import Channels
-from node.hub import Framing, Hub, Subscription
-from node.outbox import Outbox, Writers
+from node.hub import Framing, Hub, Subscription, Writable
+from node.outbox import Writers
 from node.protocol import reasons
 from node.protocol.errors import RemoteProtocolError
 from node.protocol.messages import NO_DATA, ClientInfo, Command, Error, Push, Reply, Unsubscribe
@@ -52,9 +52,12 @@ class Transport(Protocol):
 
     name: str
     framing: Framing
-    outbox: Outbox
     unidirectional: bool
     native_ping: bool
+
+    @property
+    def outbox(self) -> Writable:
+        """See Attributes."""
 
     def send(self, reply: Reply) -> None:
         """Queue one reply or push."""
@@ -99,6 +102,9 @@ class Session:
     Args:
         transport: the writing half of its connection.
         parts: what the node's sessions share.
+
+    Attributes:
+        certified_user: who its certificate says that it is, "" if there is none; a token goes before it.
     """
 
     __slots__ = (
@@ -109,6 +115,7 @@ class Session:
         "_ping_at",
         "_pong_due",
         "_state",
+        "certified_user",
         "client",
         "conn_info",
         "due",
@@ -124,6 +131,7 @@ class Session:
         self.parts = parts
         self.client = str(uuid4())
         self.user = ""
+        self.certified_user = ""
         self.conn_info = NO_DATA
         self.subscriptions: dict[str, Subscription] = {}
         self.due = 0

@@ -41,12 +41,7 @@ MAY_IMPORT = {
     ),
     "node.emulation": ("node.broker.interface",),
     "node.outbox": (),
-    "node.hub": (
-        "node.broker.interface",
-        "node.outbox",
-        "node.protocol",
-        "node.telemetry.metrics",
-    ),
+    "node.hub": ("node.broker.interface", "node.outbox", "node.protocol", "node.telemetry.metrics"),
     "node.history": (
         "node.history",
         "node.broker.interface",
@@ -86,6 +81,20 @@ MAY_IMPORT = {
         "node.outbox",
         "node.protocol",
         "node.session",
+    ),
+    "node.grpc": (
+        "node.grpc",
+        "node.access",
+        "node.api",
+        "node.broker.interface",
+        "node.config",
+        "node.entrance",
+        "node.hub",
+        "node.protocol",
+        "node.readiness",
+        "node.session",
+        "node.transports.serving",
+        "protos",
     ),
     "node.door": (
         "node.door",
@@ -127,6 +136,7 @@ EXCEPTIONS = {
     "coordinator.catalog.nats_kv": ("trio_asyncio", "nats"),
     "coordinator.grpc_api": ("asyncio", "trio_asyncio"),
     "node.telemetry": ("logging",),  # sets up what libraries log
+    "node.grpc.loop": ("asyncio",),  # grpc.aio needs its loop: one module bridges the two
 }
 
 # Calls that are not made, where, and what to do instead.

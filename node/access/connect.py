@@ -16,13 +16,16 @@ from node.protocol.reasons import (
 )
 
 
-def authenticate(request: ConnectRequest, options: ClientOptions, now: float) -> Credentials:
+def authenticate(
+    request: ConnectRequest, options: ClientOptions, now: float, certified_user: str = ""
+) -> Credentials:
     """Who may connect, and as whom.
 
     Args:
         request: with a token, or without.
         options: what is accepted.
         now: seconds since 1970.
+        certified_user: who its certificate says that it is, "" if it has none; a token goes before it.
 
     Raises:
         TokenExpired: error 109: the client asks its application for a new token.
@@ -35,6 +38,8 @@ def authenticate(request: ConnectRequest, options: ClientOptions, now: float) ->
         if not credentials.user and options.disallow_anonymous_connection_tokens:
             raise RemoteProtocolError("the token names no user", DISCONNECT_PERMISSION_DENIED)
         return _lasting(credentials, options, now)
+    if certified_user:
+        return Credentials(certified_user)
     if options.insecure or options.allow_anonymous_connect_without_token:
         return Credentials()
     raise RemoteProtocolError(

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from node.config.coordination import CatalogOptions, CoordinatorOptions
 from node.config.durations import Duration as Duration  # noqa: PLC0414 - marks that it is exported here
+from node.config.grpc import GrpcApiOptions, GrpcServerOptions, UniGrpcOptions
 from node.config.transports import (
     EmulationOptions,
     HttpStreamOptions,
@@ -289,6 +290,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     uni_websocket: UniWebSocketOptions = field(default_factory=UniWebSocketOptions)
     uni_sse: UniSseOptions = field(default_factory=UniSseOptions)
     uni_http_stream: UniHttpStreamOptions = field(default_factory=UniHttpStreamOptions)
+    grpc_server: GrpcServerOptions = field(default_factory=GrpcServerOptions)
+    grpc_api: GrpcApiOptions = field(default_factory=GrpcApiOptions)
+    uni_grpc: UniGrpcOptions = field(default_factory=UniGrpcOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
     history: HistoryRunOptions = field(default_factory=HistoryRunOptions)
     log: LogOptions = field(default_factory=LogOptions)

@@ -88,6 +88,12 @@ _POSITIVE = (
     "uni_http_stream.max_request_body_size",
     "uni_sse.max_request_body_size",
     "uni_sse.retry_ms",
+    "grpc_server.message_size_limit",
+    "grpc_server.streams_per_connection_max",
+    "grpc_server.keepalive_s",
+    "grpc_server.keepalive_timeout_s",
+    "grpc_server.client_keepalive_min_s",
+    "grpc_api.max_receive_message_size",
     "broker.nats.connect_deadline_s",
     "broker.nats.request_deadline_s",
     "broker.nats.ping_interval_s",
@@ -114,9 +120,15 @@ _NOT_NEGATIVE = (
     "drain.arrivals_wait_max_s",
     "node.capacity",
 )
-_FILES = tuple(
-    f"broker.nats.{name}"
-    for name in ("tls.ca_file", "tls.cert_file", "tls.key_file", "credentials_file", "nkey_seed_file")
+_FILES = (
+    "broker.nats.tls.ca_file",
+    "broker.nats.tls.cert_file",
+    "broker.nats.tls.key_file",
+    "broker.nats.credentials_file",
+    "broker.nats.nkey_seed_file",
+    "grpc_server.tls.cert_pem",
+    "grpc_server.tls.key_pem",
+    "grpc_server.tls.client_ca_pem",
 )
 
 
@@ -152,6 +164,28 @@ RELATIONS: tuple[Relation, ...] = (
         ("http_server.port",),
         lambda c: 0 <= c.http_server.port <= 65535,
         "is {c.http_server.port}; give 1 to 65535, or 0 for any free port",
+    ),
+    Relation(
+        ("grpc_server.port",),
+        lambda c: 0 <= c.grpc_server.port <= 65535,
+        "is {c.grpc_server.port}; give 1 to 65535, or 0 for any free port",
+    ),
+    Relation(
+        ("grpc_server.tls.enabled", "grpc_server.tls.cert_pem", "grpc_server.tls.key_pem"),
+        lambda c: (
+            not c.grpc_server.tls.enabled or bool(c.grpc_server.tls.cert_pem and c.grpc_server.tls.key_pem)
+        ),
+        "needs grpc_server.tls.cert_pem and grpc_server.tls.key_pem",
+    ),
+    Relation(
+        ("grpc_server.tls.client_ca_pem", "grpc_server.tls.enabled"),
+        lambda c: c.grpc_server.tls.enabled or not c.grpc_server.tls.client_ca_pem,
+        "asks clients for certificates, which needs grpc_server.tls.enabled",
+    ),
+    Relation(
+        ("grpc_api.key",),
+        lambda c: patterns.PRINTABLE_ASCII.fullmatch(c.grpc_api.key) is not None,
+        "has characters that do not survive in gRPC metadata; use printable ASCII without spaces",
     ),
     Relation(
         ("node.public_url",),

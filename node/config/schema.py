@@ -19,6 +19,7 @@ SECRETS = frozenset(
         "client.token.hmac_secret_key",
         "client.token.hmac_previous_secret_key",
         "http_api.key",
+        "grpc_api.key",
         "broker.nats.password",
         "broker.nats.token",
         "broker.nats.url",

@@ -93,12 +93,19 @@ def test_settings_of_the_command_line_win(config: Path) -> None:
 
 
 @pytest.mark.parametrize(("host", "url"), [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")])
-def test_a_node_tells_its_parent_where_it_listens(host: str, url: str) -> None:
+@pytest.mark.parametrize("grpc_port", [0, 9000])
+def test_a_node_tells_its_parent_where_it_listens(host: str, url: str, grpc_port: int) -> None:
     """The parent reads one line with the name, the process and the bound port, then the end."""
     reading, writing = os.pipe()
-    node.announce(writing, Config(node=NodeOptions(name="n")), host, 80)
+    node.announce(writing, Config(node=NodeOptions(name="n")), host, 80, grpc_port)
+    grpc = grpc_port and f"{url.removeprefix('http://').removesuffix('80')}{grpc_port}"
     with os.fdopen(reading) as pipe:
-        assert json.loads(pipe.read()) == {"name": "n", "pid": os.getpid(), "http": url}
+        assert json.loads(pipe.read()) == {
+            "name": "n",
+            "pid": os.getpid(),
+            "http": url,
+            "grpc": grpc or None,
+        }
 
 
 def test_test_passes_on_what_it_does_not_know() -> None:

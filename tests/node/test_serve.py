@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from node.door.listeners import DoorError
 from node.drain import Phase
 from node.hub import Hub
 from node.protocol.messages import Publication
-from node.serve import Node
+from node.serve import Node, Ready
 from node.telemetry.series import BROKER_COUNTERS, OBSERVED
 from protos.catalog_format import decode, encode, order_key, segment
 from protos.catalog_pb2 import NodeReport, Order
@@ -44,9 +44,7 @@ def config(**overrides: object) -> Config:
 
 
 @asynccontextmanager
-async def running(
-    configuration: Config, on_ready: Callable[[str, int], None] | None = None
-) -> AsyncIterator[Node]:
+async def running(configuration: Config, on_ready: Ready | None = None) -> AsyncIterator[Node]:
     """A node whose port is open; it is told to stop in the end, and must have ended by its deadline."""
     with trio.fail_after(20):
         async with trio.open_nursery() as background:
@@ -234,12 +232,12 @@ async def test_every_metric_that_parts_count_for_themselves_is_there() -> None:
 
 async def test_a_ready_node_says_so_once_with_its_port() -> None:
     """Port 0 becomes a real one, told when clients can be served; pages, probes and metrics answer."""
-    announced: list[tuple[str, int]] = []
+    announced: list[tuple[str, int, int]] = []
     memory = config(broker__type="memory", demo__enabled=True)
-    async with running(memory, lambda address, port: announced.append((address, port))) as node:
+    async with running(memory, lambda *at: announced.append(at)) as node:
         while not announced:
             await trio.lowlevel.checkpoint()
-        assert announced == [tuple(node.door.addresses[0])]
+        assert announced == [(*node.door.addresses[0], 0)]
         assert await call(node, "GET", "/readyz") == (200, b"ready\n")
         assert b"<!doctype html>" in (await call(node, "GET", "/"))[1]
         assert b"broadcast_ready 1.0" in (await call(node, "GET", "/metrics"))[1]
