@@ -1,5 +1,7 @@
 """Drain: too slow, too rough and too fast are seen, from what clients saw."""
 
+import pytest
+
 from chaos.checkers.drain import check
 from chaos.checkers.verdict import Bounds
 from chaos.history import Sample
@@ -9,9 +11,16 @@ SHUTDOWN = 3001
 PACED = Bounds(connect_rate_max=10.0, requires=frozenset({"drain"}))
 
 
-def _drain(*, clients: int, every_s: float, code: int = SHUTDOWN, transport: str = "websocket") -> Story:
+def _drain(
+    *,
+    clients: int,
+    every_s: float,
+    code: int = SHUTDOWN,
+    transport: str = "websocket",
+    story: Story | None = None,
+) -> Story:
     """Node 1 drains within two seconds' deadline: one client after another leaves it for node 2."""
-    story = Story()
+    story = story or Story()
     for number in range(clients):
         story.connected(f"c{number}")
     story.connected("other", "node-2").fault("drain node-1", node="node-1", deadline_s=2.0)
@@ -34,6 +43,7 @@ def test_a_drain_past_its_deadline_is_invalid() -> None:
     assert verdict.state == "invalid"
     assert verdict.evidence[0].what == "2 of 5 clients were still there after 2 s"
     assert verdict.evidence[0].node == "node-1"
+    assert verdict.evidence[0].t == pytest.approx(2.13, abs=0.01)
 
 
 def test_a_client_that_is_never_sent_away_is_invalid() -> None:
@@ -46,6 +56,7 @@ def test_being_cut_off_without_a_word_is_invalid() -> None:
     """A drain says goodbye, where the transport has a word for it."""
     verdict = check(_drain(clients=3, every_s=0.1, code=0).recorded(), PACED)
     assert [case.client for case in verdict.evidence] == ["c0", "c1", "c2"]
+    assert all(0.0 < (case.t or 0.0) < 1.0 for case in verdict.evidence)
     allowed = Bounds(drain_cut_off_max=3)
     assert check(_drain(clients=3, every_s=0.1, code=0).recorded(), allowed).state == "valid"
     assert check(_drain(clients=3, every_s=0.1, code=0, transport="sse").recorded(), PACED).state == "valid"
@@ -58,6 +69,25 @@ def test_a_flood_on_the_receivers_is_invalid() -> None:
     assert [(case.node, case.what) for case in verdict.evidence] == [
         ("node-2", "30 clients arrived within 2 s, it can take 10 a second")
     ]
+    assert 0.0 < (verdict.evidence[0].t or 0.0) < 2.0
+
+
+def test_only_arrivals_while_others_drain_are_its_doing() -> None:
+    """Everybody connecting at the start of the run is no flood of the drain."""
+    story = Story()
+    for number in range(100):
+        story.connected(f"early-{number}", "node-2")
+    drained = _drain(clients=5, every_s=0.1, story=story.wait(5.0)).wait(5.0)
+    for number in range(100):
+        drained.connected(f"late-{number}", "node-2")
+    assert check(drained.recorded(), PACED).evidence == ()
+
+
+def test_attempts_that_were_refused_are_no_sessions() -> None:
+    """A client that could not get in was not on the node, and was not cut off by it."""
+    story = Story().connected("c1").fault("drain node-1", node="node-1", deadline_s=2.0)
+    story.closed("c1", SHUTDOWN).closed("c1").closed("c2").connected("c1", "node-2").healed("drain node-1")
+    assert check(story.recorded(), PACED).state == "valid"
 
 
 def test_a_node_may_say_itself_what_it_can_take() -> None:

@@ -126,7 +126,14 @@ clusters = st.builds(Cluster, st.integers(0, 2**32), st.integers(5, 60))
 
 
 def invalid(records: list[Record]) -> set[str]:
-    return {verdict.name for verdict in judge(Recorded.of(records), BOUNDS) if verdict.state == "invalid"}
+    """Names of the verdicts that fail; all evidence has its place on the report's time axis."""
+    recorded = Recorded.of(records)
+    found = [verdict for verdict in judge(recorded, BOUNDS) if verdict.state == "invalid"]
+    for case in (case for verdict in found for case in verdict.evidence):
+        assert case.t is not None
+        assert 0 <= case.t <= recorded.end - recorded.zero
+        assert case.node in ("node-1", "node-2")
+    return {verdict.name for verdict in found}
 
 
 def test_every_verdict_is_given() -> None:

@@ -5,7 +5,7 @@ import pytest
 from chaos.checkers.late import caught_up, check
 from chaos.checkers.verdict import Bounds
 from chaos.history import Client
-from tests.chaos.histories import BOUNDS, Story, ended, good
+from tests.chaos.histories import BOUNDS, ZERO, Story, ended, good
 
 
 def test_prompt_deliveries_are_valid() -> None:
@@ -43,6 +43,7 @@ def test_catching_up_too_late_after_the_healing_is_invalid() -> None:
     verdict = check(recorded, BOUNDS)
     assert verdict.state == "invalid"
     assert "late deliveries until 11.0 s after the heal of node-kill node-1" in verdict.evidence[0].what
+    assert verdict.evidence[0].t == pytest.approx(2.2, abs=0.05)
     assert [after for _, after in caught_up(recorded, BOUNDS)] == [pytest.approx(11.02, abs=0.02)]
     assert check(ended(_crash(5.0, 14.0), "d"), BOUNDS).state == "valid"
 
@@ -104,6 +105,7 @@ def test_a_client_left_behind_is_invalid() -> None:
     story = good().final("c1", "c", caught_up=False).final("c2", "c")
     verdict = check(story.recorded(), BOUNDS)
     assert [(case.client, case.id) for case in verdict.evidence] == [("c1", "c")]
+    assert verdict.evidence[0].t == pytest.approx(story.t - ZERO - 0.01)
     assert verdict.state == "invalid"
 
 

@@ -45,6 +45,7 @@ def test_what_is_not_given_back_is_invalid(after: tuple[int, int, int], what: st
     """Descriptors, tasks and memory, each by itself."""
     verdict = check(_run((10, 5, 50), after).recorded(), BOUNDS)
     assert [(case.node, case.what) for case in verdict.evidence] == [("node-1", what)]
+    assert 0.0 < (verdict.evidence[0].t or 0.0) < 10.0
     assert verdict.state == "invalid"
 
 
