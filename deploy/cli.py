@@ -69,6 +69,7 @@ GROUPS = {
         "rebalance": Entry("rebalance", "even out the load of the nodes"),
         "check-config": Entry("check_config", "check a config file and print what it amounts to"),
         "streams": Entry("streams", "compare history streams with a config, change them"),
+        "chaos": Entry("chaos", "break a cluster on purpose and judge its promises"),
         "test": Entry("test", "run the project's tests", passes_on=True),
         "bench": Entry("bench", "measure this machine's nodes next to others", passes_on=True),
     },

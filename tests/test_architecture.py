@@ -163,8 +163,14 @@ MAY_CALL = {
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}
 LEFTOVERS = re.compile(r"\b(FI[X]ME|TO[D]O|XX[X]|HA[C]K)\b")
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~}#!])/(home|root|work|tmp|usr|opt|var|Users)/\w")
-# Programs that are started, not imported.
-ENTRY_POINTS = {"deploy.cli", *(f"deploy.commands.{entry.module}" for entry in COMMANDS.values())}
+# Programs that are started, and what experiments name in their files.
+ENTRY_POINTS = {
+    "deploy.cli",
+    *(f"deploy.commands.{entry.module}" for entry in COMMANDS.values()),
+    "chaos.workload.__main__",
+    "chaos.providers",
+    "chaos.control",
+}
 
 
 class Module(NamedTuple):

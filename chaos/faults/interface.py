@@ -58,10 +58,15 @@ class Fault(Protocol):
 
         Raises:
             Skipped: it cannot be done on this target.
+            Failed: the cluster did not do what was asked of it.
         """
 
     async def heal(self) -> None:
-        """Undo it; when this returns nothing of it is left but its consequences."""
+        """Undo it; when this returns nothing of it is left but its consequences.
+
+        Raises:
+            Failed: the cluster did not do what was asked of it.
+        """
 
 
 class BaseFault:

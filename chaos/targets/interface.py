@@ -17,6 +17,10 @@ class Skipped(Exception):
     """Something cannot be done on this target; the message says why."""
 
 
+class Failed(Exception):
+    """The cluster did not do what any operator could expect of it; the message says what."""
+
+
 class Part(NamedTuple):
     """A process of the cluster.
 
@@ -64,7 +68,7 @@ class Target(Protocol):
         """Start a part that has ended, on the same address, and wait until it is ready.
 
         Raises:
-            Skipped: it does not become ready.
+            Failed: it does not become ready.
         """
 
     async def add_node(self) -> str:
@@ -80,7 +84,8 @@ class Target(Protocol):
         """Run a `broadcast` command against the coordinator, as an operator would; returns what it printed.
 
         Raises:
-            Skipped: there is no coordinator, or the command failed.
+            Skipped: there is no coordinator.
+            Failed: the command did.
         """
 
     async def samples(self) -> list[Sample]:

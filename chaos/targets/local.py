@@ -20,7 +20,7 @@ import trio
 from chaos.history import Sample
 from chaos.proxy import CLEAR, Proxy
 from chaos.targets.child import Child, Program, gone, program_of
-from chaos.targets.interface import Kind, Part, Skipped
+from chaos.targets.interface import Failed, Kind, Part, Skipped
 from chaos.targets.usage import Usage, get
 from chaos.workload.spec import NodeAddress
 
@@ -90,6 +90,8 @@ class Local:
         for found in _listed(described):
             self._parts[found.name] = found
             self._programs[found.name] = program_of(found.pid)
+        if not self.parts("node"):
+            raise Skipped(f"{self._ready_file.name} describes no node of this machine")
         if "nats" in self._wanted_links:
             for part in self.parts("node"):
                 await self._through_proxies(part, nursery)
@@ -224,7 +226,7 @@ class Local:
                 child, said = await self._start_program(name, program)
                 url = said["http"]
         if patience.cancelled_caught or not child.running:
-            raise Skipped(f"{name} did not become ready; see {self._log(name).name}")
+            raise Failed(f"{name} did not become ready; see {self._log(name).name}")
         self._parts[name] = part._replace(pid=child.pid, url=url, up=True)
 
     async def _start_program(self, name: str, program: Program) -> tuple[Child, dict[str, Any]]:
@@ -238,7 +240,7 @@ class Local:
                 os.close(writing)
             said = b"".join([bytes(chunk) async for chunk in stream])
         if not said:
-            raise Skipped(f"{name} did not start; see {self._log(name).name}")
+            raise Failed(f"{name} did not start; see {self._log(name).name}")
         return child, json.loads(said)
 
     async def add_node(self) -> str:
@@ -274,7 +276,7 @@ class Local:
             command, capture_stdout=True, capture_stderr=True, check=False, stdin=subprocess.DEVNULL
         )
         if done.returncode:
-            raise Skipped(f"broadcast {' '.join(arguments)}: {done.stderr.decode().strip()}")
+            raise Failed(f"broadcast {' '.join(arguments)}: {done.stderr.decode().strip()}")
         return done.stdout.decode()
 
     async def heal(self) -> None:

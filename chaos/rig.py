@@ -1,0 +1,295 @@
+"""A run: the cluster, its clients, the faults in force, and the history they leave.
+
+Everything that happens is written down here and nothing is judged until the end. Leaving the run ends every
+process of it, whatever happened.
+"""
+
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import msgspec
+import trio
+
+from chaos.checkers.judge import judge
+from chaos.checkers.verdict import Bounds, Verdict, worst
+from chaos.faults.catalogue import FAULTS
+from chaos.faults.interface import Fault, Scene
+from chaos.generator import Workload
+from chaos.history import FaultChanged, HistoryWriter, Note, Phase, Run, Sample
+from chaos.recorded import Recorded
+from chaos.settings import Settings
+from chaos.targets.interface import Failed, Skipped, Target
+from chaos.targets.local import Local
+from chaos.workers import Worker
+from chaos.workload.spec import Command, Spec
+
+TRANSPORTS = ("websocket-json", "websocket-protobuf", "uni-sse", "ws", "sse")
+_SAMPLE_EVERY_S = 1.0
+_LAG_EVERY_S = 0.1
+_BASELINE_S = 2.0
+_JOIN_PER_S = 1000
+_JOIN_MAX_S = 30.0
+_IDLE_MAX_S = 30.0
+_LEAVE_MAX_S = 20.0
+_REST_S = 4.0  # for nodes to give back what clients used
+_STEADY_MAX_S = 10.0
+# There are always some clients that are just going elsewhere by their own wish.
+_STEADY_SHARE = 0.99
+_MOVING = 3
+_PUBLISHERS = 16
+_PUBLISHING_MAX_S = 24 * 3600.0
+
+
+class Rig:
+    """See the module; made by `open_rig`.
+
+    Args:
+        settings: what is run.
+        target: the cluster, running.
+        directory: where the history is written.
+        nursery: ends with the run.
+
+    Attributes:
+        phase: see history.Phase; "" before the first.
+        worker: the workload process.
+        failures: what the cluster failed to do.
+        verdicts: of the checkers, None before `judge`.
+        recorded: the whole history, None before `judge`.
+    """
+
+    def __init__(self, settings: Settings, target: Target, directory: Path, nursery: trio.Nursery) -> None:
+        self.settings = settings
+        self.target = target
+        self.directory = directory
+        self.phase = ""
+        self._closed = False
+        self._nursery = nursery
+        self._history = HistoryWriter(directory / "runner.jsonl")
+        self._workload = workload_of(settings)
+        self._chance = random.Random(f"{settings.seed}/runner")  # noqa: S311 - no secret
+        self._faults: dict[str, Fault] = {}
+        self._scene = Scene(target, self, self._chance, nursery, self._workload.channels)
+        self.worker = Worker(self._spec(), directory)
+        self.failures: list[str] = []
+        self.verdicts: list[Verdict] | None = None
+        self.recorded: Recorded | None = None
+        now = time.monotonic()
+        started = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+        self._history.write(Run(now, settings.name, settings.seed, settings.command, started))
+
+    def _spec(self) -> Spec:
+        history = str(self.directory / "workload-1.jsonl")
+        nodes = self.target.addresses()
+        return Spec(
+            "workload-1", history, self._workload, nodes, self.settings.api_key, self.settings.silence_max_s
+        )
+
+    # --- the course of a run -------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Take the baseline, let clients connect, and begin to publish.
+
+        Raises:
+            Skipped: not all clients could connect.
+        """
+        self._enter("baseline")
+        self._nursery.start_soon(self._watch)
+        await trio.sleep(_BASELINE_S)
+        self._enter("connect")
+        await self._nursery.start(self.worker.run)
+        await self.tell(Command("connect", seconds=self._workload.clients / _JOIN_PER_S))
+        everybody = self._workload.clients
+        joined = await self.worker.until(
+            lambda status: status.live >= everybody, _JOIN_MAX_S + everybody / _JOIN_PER_S
+        )
+        if not joined:
+            raise Skipped(f"only {self.worker.status.live} of {everybody} clients could subscribe")
+        self._enter("load")
+        await self.tell(Command("publish"))
+
+    def begin_faults(self) -> None:
+        """From here on the cluster is not left alone."""
+        if self.phase == "load":
+            self._enter("faults")
+
+    async def inject(self, name: str, target: str = "") -> str:
+        """Bring a fault about; returns its full name. One that cannot be is written down as skipped."""
+        self.begin_faults()
+        try:
+            fault = FAULTS[name](self._scene, target)
+        except Skipped as skipped:
+            self._skip(f"{name} {target}".strip(), skipped)
+            return name
+        self._history.write(
+            FaultChanged(
+                time.monotonic(),
+                fault.name,
+                "inject",
+                node=fault.node,
+                drain_deadline_s=fault.drain_deadline_s,
+                slow=fault.slow,
+            )
+        )
+        self._faults[fault.name] = fault
+        try:
+            with self.noting_failure():
+                await fault.inject()
+        except Skipped as skipped:
+            del self._faults[fault.name]
+            self._history.write(FaultChanged(time.monotonic(), fault.name, "heal", slow=fault.slow))
+            self._skip(fault.name, skipped)
+        return fault.name
+
+    def _skip(self, name: str, why: Skipped) -> None:
+        self._history.write(FaultChanged(time.monotonic(), name, "skipped", str(why)))
+
+    async def heal(self, name: str = "") -> None:
+        """Undo the faults whose name begins so; all of them for ""."""
+        for full_name in [each for each in self._faults if each.startswith(name)]:
+            fault = self._faults.pop(full_name)
+            with self.noting_failure():
+                await fault.heal()
+            self._history.write(FaultChanged(time.monotonic(), full_name, "heal", slow=fault.slow))
+
+    async def heal_everything(self) -> None:
+        """Undo every fault, and let every part run that does not."""
+        await self.heal()
+        with self.noting_failure():
+            await self.target.heal()
+
+    async def final(self) -> None:
+        """Heal everything, stop publishing, and wait until every client has what was accepted."""
+        if self.phase in ("final", "idle"):
+            return
+        await self.heal_everything()
+        self._enter("final")
+        await self.tell(Command("pause"))
+        await self.worker.until(lambda status: status.idle, _IDLE_MAX_S)
+        patience_s = self.settings.patience_s
+        await self.tell(Command("final", seconds=patience_s))
+        await self.worker.until(lambda status: status.done == "final", patience_s + _IDLE_MAX_S)
+        self._enter("idle")
+        await self.tell(Command("leave"))
+        await self.worker.until(lambda status: status.done == "leave", _LEAVE_MAX_S)
+        await trio.sleep(_REST_S)
+
+    async def judge(self) -> list[Verdict]:
+        """What the checkers say of the whole history; ends it with `final` first. Asked again, the same."""
+        if self.verdicts is None:
+            await self.final()
+            self._closed = True
+            self._history.close(time.monotonic())
+            paths = sorted(self.directory.glob("*.jsonl"))
+            recorded = self.recorded = await trio.to_thread.run_sync(Recorded.load, paths)
+            bounds = msgspec.convert(self.settings.bounds, Bounds)
+            self.verdicts = await trio.to_thread.run_sync(judge, recorded, bounds)
+        return self.verdicts
+
+    async def steady(self) -> bool:
+        """Whether everybody is subscribed and gets what is published, now, within a few seconds."""
+        began = self.worker.status.deliveries
+        return await self.worker.until(
+            lambda status: (
+                status.live >= status.clients * _STEADY_SHARE - _MOVING and status.deliveries > began
+            ),
+            _STEADY_MAX_S,
+        )
+
+    async def verdict(self) -> str:
+        """The worst of `judge`; invalid too if the cluster failed to do something."""
+        verdicts = await self.judge()
+        return "invalid" if self.failures else worst(verdicts)
+
+    # --- what happens meanwhile ----------------------------------------------------------------------
+
+    async def tell(self, command: Command) -> None:
+        """See faults.interface.Workload."""
+        await self.worker.tell(command)
+
+    async def nodes_changed(self) -> None:
+        """Let clients know of nodes that came."""
+        await self.tell(Command("nodes", nodes=self.target.addresses()))
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Note what the cluster fails to do, and go on: it counts against it at the end."""
+        try:
+            yield
+        except Failed as failed:
+            self.failures.append(str(failed))
+            self.note(str(failed))
+
+    @property
+    def in_force(self) -> tuple[str, ...]:
+        """The faults in force."""
+        return tuple(self._faults)
+
+    def note(self, text: str) -> None:
+        """Write something down."""
+        self._history.write(Note(time.monotonic(), text))
+
+    def _enter(self, phase: str) -> None:
+        self.phase = phase
+        self._history.write(Phase(time.monotonic(), phase))  # type: ignore[arg-type]
+
+    async def _watch(self) -> None:
+        """Write samples of every process until the history ends."""
+        used, at, lag_s = time.process_time(), time.monotonic(), 0.0
+        sample_at = trio.current_time()
+        while True:
+            due = trio.current_time() + _LAG_EVERY_S
+            await trio.sleep_until(due)
+            now = trio.current_time()
+            lag_s = max(lag_s, now - due)
+            if now < sample_at:
+                continue
+            sample_at = now + _SAMPLE_EVERY_S
+            samples = await self.target.samples()
+            if self._closed:
+                return
+            for sample in samples:
+                self._history.write(sample)
+            cpu = (time.process_time() - used) / (time.monotonic() - at)
+            used, at = time.process_time(), time.monotonic()
+            self._history.write(Sample(at, "runner", "harness", cpu=cpu, loop_lag_s=lag_s))
+            self._history.flush()
+            lag_s = 0.0
+
+
+@asynccontextmanager
+async def open_rig(settings: Settings, directory: Path) -> AsyncIterator[Rig]:
+    """A cluster with nobody connected yet; leaving the context ends every process of the run.
+
+    Args:
+        settings: what is run.
+        directory: exists and is empty.
+
+    Raises:
+        Skipped: the cluster does not start.
+    """
+    chance = random.Random(f"{settings.seed}/links")  # noqa: S311 - no secret
+    ready_file = Path(settings.ready_file) if settings.ready_file else None
+    target = Local(
+        directory, settings.nodes, settings.nats_servers, frozenset(settings.links), chance, ready_file
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(target.run)
+        yield Rig(settings, target, directory, nursery)
+        nursery.cancel_scope.cancel()
+
+
+def workload_of(settings: Settings) -> Workload:
+    """What the generator is asked for: publishing lasts until it is told to pause."""
+    return Workload(
+        seed=settings.seed,
+        duration_s=_PUBLISHING_MAX_S,
+        nodes=settings.nodes,
+        clients=settings.clients,
+        slow_clients=settings.slow_clients,
+        transports=TRANSPORTS,
+        deliveries_per_s=settings.deliveries_per_s,
+        publishers=_PUBLISHERS,
+    )
