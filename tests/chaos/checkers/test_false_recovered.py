@@ -25,6 +25,12 @@ def test_a_recovery_that_left_something_out_is_invalid(got: tuple[str, ...], mis
     assert places(verdict) == [("c1", name, "recovered from 13 was said to be complete") for name in missing]
 
 
+def test_an_unknown_one_at_the_end_is_not_claimed() -> None:
+    """Another client has it, but nothing says that it was there when the answer was given."""
+    story = good().closed("c1").published("d", outcome="unknown").delivered("c2", "d").connected("c1")
+    assert check(ended(story.recovered("c1", "c"), "c"), BOUNDS).state == "valid"
+
+
 def test_saying_that_it_was_not_recovered_is_valid() -> None:
     """The truth is no fault."""
     assert check(ended(_away().recovered("c1", "c", said=False), "e"), BOUNDS).state == "valid"

@@ -93,6 +93,23 @@ def test_nobody_can_come_back_while_nothing_is_there() -> None:
     assert check(recorded, Bounds(caught_up_from="inject")).state == "invalid"
 
 
+def test_having_been_away_earlier_excuses_no_waiting_now() -> None:
+    """A move long before, or long after, has nothing to do with what a fault held up."""
+    story = good().closed("c1", -1).connected("c1").recovered("c1", "c").wait(2.0).fault("node-kill")
+    story.published("d").wait(12.0).delivered("c1", "d").delivered("c2", "d").healed("node-kill")
+    story.closed("c1", -1).connected("c1").recovered("c1", "d")
+    assert check(ended(story, "d"), Bounds(caught_up_from="inject")).state == "invalid"
+
+
+def test_a_fault_at_another_time_excuses_no_slow_return() -> None:
+    """Neither one that was healed before nor one that came after."""
+    story = (
+        good().fault("before").healed("before").closed("c1").wait(11.0).connected("c1").recovered("c1", "c")
+    )
+    story.wait(1.0).fault("after").wait(1.0).healed("after")
+    assert check(ended(story), BOUNDS).measured["recovery_p99_s"] == pytest.approx(11.03)
+
+
 def test_each_disturbance_is_judged_by_what_it_held_up() -> None:
     """The first fault's messages are not the second's."""
     story = _crash(1.0, 3.0).wait(20.0).fault("nats-restart").published("e").wait(2.0)

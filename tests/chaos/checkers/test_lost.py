@@ -88,7 +88,8 @@ def test_what_was_not_accepted_is_not_lost(outcome: str) -> None:
 def test_what_lies_before_the_subscription_is_not_owed() -> None:
     """A new subscription starts at the head."""
     story = Story().published("a").connected("c1").subscribed("c1").published("b").delivered("c1", "b")
-    assert check(story.final("c1", "b").recorded(), BOUNDS).state == "valid"
+    verdict = check(story.final("c1", "b").recorded(), BOUNDS)
+    assert (verdict.state, verdict.measured["judged"]) == ("valid", 1.0)
 
 
 def test_hostile_clients_are_owed_nothing() -> None:
