@@ -280,9 +280,13 @@ class Drain:
         return now - self._arrived_at >= options.arrivals_quiet_s or now - self._left_at >= wait_max_s
 
     def _pace(self, sessions: int, now: float) -> float:
+        order = self._order
         if self._is_led(now):
-            return self._order.rate
-        return max(self._options.rate, sessions / max(self._deadline - now, _LEFT_MIN_S))
+            return order.rate
+        # What a leader said last was what the others can take, and still is: a faster pace would be a storm
+        # on them at every change of leaders. Only the deadline hurries it.
+        least = order.rate if order.action == Order.DRAIN else self._options.rate
+        return max(least, sessions / max(self._deadline - now, _LEFT_MIN_S))
 
     def _advance(self, event: Event) -> None:
         self.phase = NEXT.get((self.phase, event), self.phase)

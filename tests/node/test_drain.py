@@ -117,15 +117,26 @@ def test_a_rate_of_nothing_holds_the_drain_until_the_deadline() -> None:
     assert node.tick(0.1) == left
 
 
-def test_silence_of_the_coordinator_brings_its_own_pace() -> None:
-    """Three seconds without an order: `drain.rate`, or more if the deadline needs it; then led again."""
+def test_silence_of_the_coordinator_changes_the_pace_only_for_the_deadline() -> None:
+    """Three seconds without an order: as it was told last, or what the deadline needs; then led again."""
     node = Node(2000)
-    node.obey(order(1, rate=0, ends_in_s=60))
-    assert node.ticks(3.0) == 0
-    assert 90 <= node.ticks(1.1) <= 115
-    assert (node.leaving.plan_id, node.leaving.rate) == ("", 100)
-    node.obey(order(2, rate=10, ends_in_s=60))
-    assert 9 <= node.ticks(1.0) <= 11
+    node.obey(order(1, rate=50, ends_in_s=60))
+    node.ticks(5.1)
+    assert 48 <= node.ticks(1.0) <= 52
+    assert (node.leaving.plan_id, node.leaving.rate) == ("", 50)
+    held = Node(2000)
+    held.obey(order(1, rate=0, ends_in_s=43))
+    assert held.ticks(3.0) == 0
+    assert 48 <= held.ticks(1.1) <= 58
+    held.obey(order(2, rate=10, ends_in_s=60))
+    assert 9 <= held.ticks(1.0) <= 11
+
+
+def test_a_node_that_nobody_leads_has_its_own_pace() -> None:
+    """SIGTERM without a coordinator: `drain.rate`, or more if the deadline needs it."""
+    alone = Node(2000)
+    alone.drain.stop(60, alone.now)
+    assert 90 <= alone.ticks(1.0) <= 115
     hurried = Node(10_000)
     hurried.drain.stop(10, hurried.now)
     assert 900 <= hurried.ticks(1.0) <= 1100

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from protos.catalog_pb2 import Address, Leaving, Moving, NodeReport, Order
 
-# A node that hears no order for so long goes on at its own pace.
+# A node that hears no order for so long goes on as it was told last, or as its deadline needs.
 DEAF_S = 3.0
 
 
@@ -100,7 +100,7 @@ class SimNode:
         count = 0
         if self.phase == Leaving.SENDING:
             if now - self.ordered_at > DEAF_S:
-                self.rate = self.connections / max(self.ends_at - now, dt)
+                self.rate = max(self.rate, self.connections / max(self.ends_at - now, dt))
             self.tokens = min(self.tokens + self.rate * dt, self.rate)
             count = min(self.connections, int(self.tokens))
             self.tokens -= count
