@@ -178,9 +178,7 @@ class Publisher:
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        if fate.outcome == "ok" or fate.final:
-            self._streams[node] = stream
-        else:
+        if self._streams.get(node) is not stream:
             await trio.aclose_forcefully(stream)
         return fate
 
@@ -200,6 +198,8 @@ class Publisher:
                 continue
             length = int(answer.fields.get("content-length", "0"))
             if len(received) >= answer.length + length:
+                if answer.fields.get("connection", "").lower() != "close":
+                    self._streams[node] = stream
                 return _fate_of(answer.status, received[answer.length :])
 
     def _note(self, publication: Publication, node: Address, fate: _Fate) -> None:

@@ -80,6 +80,22 @@ async def test_a_plain_publication_is_never_tried_twice(tmp_path: Path, nursery:
     assert "idempotency_key" not in seen[0]
 
 
+async def test_a_connection_that_the_node_closes_is_not_used_again(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """A node that drains says `Connection: close`: what was sent there all the same would stay unknown."""
+    last = accepted(7).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    left = [last, accepted(8)]
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await request(stream)
+        await stream.send_all(left.pop(0))
+
+    node = await listen(nursery, "node-1", serve)
+    records = await outcomes(tmp_path, [node], PLAIN, PLAIN)
+    assert [record.phase for record in records] == ["invoke", "ok", "invoke", "ok"]
+
+
 async def test_a_refused_publication_has_failed(tmp_path: Path, nursery: trio.Nursery) -> None:
     """An error that says that it was not stored is the last word."""
     refusal = answer({"error": {"code": 102, "message": "unknown channel"}})
