@@ -71,12 +71,20 @@ def test_another_node_may_be_quicker() -> None:
     assert check(story.wait(1).delivered("c1", "b", "a", channel=PLAIN).recorded(), BOUNDS).state == "valid"
 
 
+def test_a_repetition_on_a_plain_channel_is_not_a_reordering() -> None:
+    """Nor is what nobody published."""
+    story = Story().connected("c1").subscribed("c1", PLAIN).published("a", "b", channel=PLAIN)
+    story.delivered("c1", "a", "b", "a", "ghost", channel=PLAIN)
+    assert check(story.recorded(), BOUNDS).state == "valid"
+
+
 def test_accepted_below_what_was_answered_before_is_invalid() -> None:
     """The stream itself is out of order, though every client sees it the same way."""
     story = good()
     story.head = 5
     verdict = check(ended(story.published("d")), BOUNDS)
     assert [(case.id, case.offset) for case in verdict.evidence] == [("d", 6)]
+    assert 0.0 < (verdict.evidence[0].t or 0.0) < 1.0
 
 
 def test_nothing_delivered_is_unknown() -> None:
