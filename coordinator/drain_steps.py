@@ -113,6 +113,8 @@ def advance(
     saw = sight(plan, step, view, now, settings)
     before = step.state
     after = NEXT[saw][step.state]
+    if saw in (Sight.ENDED, Sight.AWAITED) and before != P:
+        _count_last(step)
     if before == P and after == O:
         order(plan, step, view)
     step.state = after
@@ -153,12 +155,25 @@ def _count(plan: Plan, step: NodeStep, view: View) -> None:
     step.connections = report.connections
     if report.state != NodeReport.LEAVING:
         return
+    if report.leaving.phase == Leaving.WAITING:
+        # Those who came until its order reached it are sent away too.
+        step.connections_before = max(step.connections_before, report.connections)
+    if not report.leaving.plan_id and not report.leaving.on_its_own:
+        # It went on while nobody led. A node that is empty since an earlier plan had none to send away.
+        step.sent_away = max(step.sent_away, min(report.leaving.sent_away, step.connections_before))
+        return
     if report.leaving.plan_id != plan.id and not report.leaving.on_its_own:
         return
     step.sent_away = report.leaving.sent_away
     if report.leaving.ends_in_s > 0:
         # The node keeps the deadline it heard first, also through a time without a leader.
         step.ends_in_s = min(step.ends_in_s, report.leaving.ends_in_s)
+
+
+def _count_last(step: NodeStep) -> None:
+    """The clients of its last report were sent away too: it ends with the last one and says no more."""
+    step.sent_away = max(step.sent_away, min(step.sent_away + step.connections, step.connections_before))
+    step.connections = 0
 
 
 def _judge(step: NodeStep, saw: Sight, settings: PlanSettings) -> None:

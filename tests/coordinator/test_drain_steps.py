@@ -65,6 +65,33 @@ def test_counts_and_deadline_come_from_the_node() -> None:
     assert step.running_s == 0.5
 
 
+def test_who_is_sent_away_while_nobody_leads_is_counted() -> None:
+    """A leader was silent, and the node went on: its report names no plan, and counts all the same."""
+    plan = plan_of(NodeStep.WAITING)
+    carried_on(plan, view_of(report("a", 1100, leaving=WAITING)))
+    alone = Leaving(phase=Leaving.EMPTY, sent_away=1100, ends_in_s=30)
+    step = carried_on(plan, view_of(report("a", 0, leaving=alone)))
+    assert (step.state, step.sent_away, step.connections_before) == (NodeStep.DONE, 1100, 1100)
+
+
+def test_what_an_earlier_plan_sent_away_is_not_counted_again() -> None:
+    """A node that was emptied before is empty: this plan sends nobody."""
+    emptied = Leaving(phase=Leaving.EMPTY, sent_away=1000)
+    step = carried_on(plan_of(NodeStep.ORDERED), view_of(report("a", 0, leaving=emptied)))
+    assert (step.state, step.sent_away) == (NodeStep.DONE, 0)
+
+
+def test_those_of_the_last_report_count_as_sent_away() -> None:
+    """A node that is told to stop ends with its last client, and does not report that."""
+    plan = plan_of(NodeStep.SENDING, stop=True)
+    plan.steps[0].connections_before, plan.steps[0].rate = 60, 100
+    sending = Leaving(phase=Leaving.SENDING, plan_id="p", sent_away=25, ends_in_s=40)
+    view = view_of(report("a", 40, leaving=sending))
+    carried_on(plan, view)
+    step = carried_on(plan, gone(view, "a"))
+    assert (step.state, step.sent_away, step.connections) == (NodeStep.DONE, 60, 0)
+
+
 def test_a_node_that_ends_empty_is_done() -> None:
     """Told to stop, empty in its last report: that it vanished is what was wanted."""
     plan = plan_of(NodeStep.SENDING, stop=True)
