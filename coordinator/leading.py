@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 ENDED = frozenset((Plan.DONE, Plan.FAILED, Plan.CANCELLED))
 _NOWHERE = Written(Plan(), 0)
+# A plan whose states stay as they are is written so often: what it counts is nothing to lose a write on.
+_WRITE_INTERVAL_S = 1.0
 
 
 class Leading:
@@ -66,6 +68,8 @@ class Leading:
         self._ordered: set[str] | None = None
         self._number = 0
         self._even_since = clock()
+        # By plan, when it was written in this term.
+        self._written_at: dict[str, float] = {}
 
     async def tick(self) -> None:
         """One step: decide, then write. What cannot be written now is decided anew in the next tick.
@@ -76,7 +80,13 @@ class Leading:
         plans = self._mirror.all_plans()
         stepped = step(plans, self._mirror.view, self._clock(), self._settings, self._pace, self._unix())
         self._pace = stepped.pace
-        changed = [plan for plan in stepped.plans if plan != before.get(plan.id, _NOWHERE).plan]
+        changed = []
+        for plan in stepped.plans:
+            known = before.get(plan.id, _NOWHERE).plan
+            if plan != known and self._may_wait(plan, known):
+                self._mirror.carried_on(plan)
+            elif plan != known:
+                changed.append(plan)
         if rebalance := self._rebalance(stepped.plans):
             changed.append(rebalance)
         refused: set[str] = set()
@@ -107,6 +117,11 @@ class Leading:
         plan.requested_at = self._unix()
         return plan
 
+    def _may_wait(self, plan: Plan, known: Plan) -> bool:
+        """Whether nothing but counts and times has changed since it was written, a moment ago."""
+        written_at = self._written_at.get(plan.id, float("-inf"))
+        return _states(plan) == _states(known) and self._clock() - written_at < _WRITE_INTERVAL_S
+
     def _over(self, ordered: set[str]) -> set[str]:
         """Nodes whose order is over, and remembers those that have one."""
         known = self._ordered
@@ -133,6 +148,7 @@ class Leading:
             self._failed("cannot write a plan", error)
             return
         self._mirror.wrote(plan, version)
+        self._written_at[plan.id] = self._clock()
         if plan.state == before.plan.state and before.version:
             return
         state = Plan.State.Name(plan.state)
@@ -164,8 +180,14 @@ class Leading:
             await self._catalog.remove_plan(plan.id)
         except CatalogError as error:
             self._failed("cannot remove a plan", error)
+            return
+        self._written_at.pop(plan.id, None)
 
     def _failed(self, what: str, error: CatalogError) -> None:
         kind = type(error).__name__
         self._telemetry.catalog_errors[kind] += 1
         log.warning(what, reason=str(error), rate_limited=kind)
+
+
+def _states(plan: Plan) -> list[int]:
+    return [plan.state, *(step.state for step in plan.steps)]

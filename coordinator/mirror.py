@@ -119,6 +119,15 @@ class Mirror:
         self._take(PlanSeen(plan, version))
         self._wake()
 
+    def carried_on(self, plan: Plan) -> None:
+        """Take over a plan as this process has carried it on, without a write: its version is what it was.
+
+        Args:
+            plan: one of `plans`; not to be changed any more.
+        """
+        self.plans[plan.id] = self.plans[plan.id]._replace(plan=plan)
+        self._wake()
+
     async def wait(self, revision: int, limit_s: float) -> None:
         """Return when something has changed since this revision, or after a time.
 

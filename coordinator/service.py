@@ -44,7 +44,7 @@ _WATCH_INTERVAL_S = 0.5
 _CHECK_INTERVAL_S = 1.0
 # What another coordinator wrote is here by then.
 _NEWS_S = 1.0
-# The leader writes a running plan with every tick: whoever cancels it may come second a few times.
+# The leader writes a running plan every second: whoever cancels it may come second a few times.
 _CANCEL_ATTEMPTS = 5
 
 

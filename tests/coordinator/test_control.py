@@ -1,5 +1,7 @@
 """Tests of `coordinator.control` and `coordinator.leading`: several coordinators, one catalog, one leader."""
 
+from contextlib import aclosing
+
 import trio
 import trio.lowlevel
 from trio.testing import MockClock
@@ -173,6 +175,25 @@ async def test_a_node_that_leaves_on_its_own_gets_a_plan(
     assert not others
     assert plan.on_its_own
     assert [step.node for step in plan.steps] == ["node-2"]
+
+
+async def test_a_running_plan_is_written_once_a_second_and_when_a_state_changes(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """The leader steps ten times a second and shows it to who asks it; the catalog hears what counts."""
+    store = CatalogStore()
+    fleet, coordinator = three_nodes(store, 3000), FakeCoordinator(store, tick_s=0.1)
+    nursery.start_soon(fleet.run)
+    nursery.start_soon(coordinator.run)
+    await coordinator.ready(3)
+    began = trio.current_time()
+    plan = await coordinator.service.drain(DrainRequest(nodes=["node-1"], deadline_s=60))
+    async with aclosing(coordinator.service.watch_plan(plan.id)) as forms:
+        seen = len([form async for form in forms])
+    taken_s = trio.current_time() - began
+    assert taken_s > 4
+    assert taken_s <= len(store.plans_written) <= taken_s + 6
+    assert seen > 3 * taken_s
 
 
 async def test_ended_plans_are_forgotten_in_the_end(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -36,6 +36,7 @@ class CatalogStore:
     Attributes:
         orders: the last one of each node.
         written: every order that was ever written, in order.
+        plans_written: every form of a plan that was ever written, in order.
         up: nobody reaches it otherwise.
     """
 
@@ -45,6 +46,7 @@ class CatalogStore:
     orders: dict[str, Order] = field(default_factory=dict)
     plans: dict[str, tuple[Plan, int]] = field(default_factory=dict)
     written: list[Order] = field(default_factory=list)
+    plans_written: list[Plan] = field(default_factory=list)
     leader: Leader | None = None
     fence: int = 0
     leads_until: float = -math.inf
@@ -100,6 +102,7 @@ class CatalogStore:
     def set_plan(self, plan: Plan) -> int:
         version = self.revision + 1
         self.plans[plan.id] = (_copy(plan), version)
+        self.plans_written.append(_copy(plan))
         self._tell(f"plans/{plan.id}", PlanSeen(_copy(plan), version))
         return version
 
