@@ -130,6 +130,7 @@ class GrpcServer:
                         log.warning("cannot serve again yet", reason=str(error), rate_limited=True)
                         await trio.sleep(_REOPEN_INTERVAL_S)
                     else:
+                        log.info("listening for grpc again", port=self.port)
                         return
 
     async def _part(self, server: Any) -> None:

@@ -115,7 +115,10 @@ class Streams:
             raise undecodable("SubscribeRequest") from None
         channels: dict[str, StreamPosition | None] = {}
         for one in asked:
-            self._parts.rules.resolve(one.channel)
+            try:
+                self._parts.rules.resolve(one.channel)
+            except CommandError as error:
+                raise CommandError(error.error, f"{one.channel}: {error.detail}") from None
             at = StreamPosition(one.since.offset, one.since.epoch)
             channels[one.channel] = at if one.HasField("since") else None
         if not channels or len(channels) < len(asked):

@@ -42,6 +42,7 @@ class NodeProcess:
         port: its HTTP port, 0 for a free one.
         log_file: where its output goes.
         program: what Python runs, the arguments of `broadcast node` come after it.
+        serve: "http" or "grpc".
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class NodeProcess:
         log_file: Path,
         port: int = 0,
         program: Sequence[str] = ("-m", "deploy.cli"),
+        serve: str = "http",
     ) -> None:
         self.name = name
         self.log_file = log_file
@@ -62,6 +64,8 @@ class NodeProcess:
                     sys.executable,
                     *program,
                     "node",
+                    "--serve",
+                    serve,
                     "--config",
                     str(config_file),
                     "--ready-fd",
@@ -80,7 +84,9 @@ class NodeProcess:
         if not line:
             self.process.wait(timeout=DEADLINE_S)
         assert line, f"node {name} did not start:\n{self.log()}"
-        self.http: str = json.loads(line)["http"]
+        said = json.loads(line)
+        self.http: str = said["http"]
+        self.grpc: str = said["grpc"] or ""
 
     @property
     def port(self) -> int:
@@ -168,11 +174,11 @@ class Cluster:
             defaults[section] = {**defaults.get(section, {}), **values}
         return defaults
 
-    def start_node(self, name: str, port: int = 0) -> NodeProcess:
+    def start_node(self, name: str, port: int = 0, serve: str = "http") -> NodeProcess:
         """Start one more node, or one again."""
         config_file = self._directory / "node.json"
         config_file.write_text(json.dumps(self._config()))
-        return NodeProcess(name, config_file, self._directory / f"{name}.log", port, self._program)
+        return NodeProcess(name, config_file, self._directory / f"{name}.log", port, self._program, serve)
 
     def __enter__(self) -> Self:
         if self.nats is not None:
