@@ -1,7 +1,8 @@
 """The processes of a cluster on this machine: started, waited for, watched, stopped in order.
 
 It is for development and tests, not a supervisor: a process that dies is reported, and takes the others with
-it unless it was asked to go on. Addresses are 127.0.0.1: nothing here is meant for a network.
+it unless it was asked to go on. A node that was told to end, by a drain or a signal, is no accident. Addresses
+are 127.0.0.1: nothing here is meant for a network.
 """
 
 import json
@@ -226,6 +227,14 @@ class Cluster:
 
         await child.follow(show)
         if self._stopping.is_set():
+            return
+        if self._ready and child in self._nodes and child.exit_code == 0:
+            self._output.event(
+                f"{child.name} (pid {child.pid}) ended as it was told to; the others keep going"
+            )
+            if all(node.exited.is_set() for node in self._nodes):
+                self._output.event("no node is left: stopping the rest")
+                self._request_stop()
             return
         how = describe_exit(child.exit_code or 0)
         last = "".join(f"\n    {line}" for line in child.last_lines)

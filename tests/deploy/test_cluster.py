@@ -182,6 +182,24 @@ async def test_keep_going_outlives_a_killed_node(tmp_path: Path) -> None:
     assert heard.events[-1] == "stopped"
 
 
+async def test_a_node_that_was_told_to_end_takes_nobody_with_it(tmp_path: Path) -> None:
+    """A drain with --stop, or a SIGTERM, is no accident; without any node the rest has no purpose."""
+    heard = Heard()
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(local.run, make_settings(tmp_path), heard.output)
+            await heard.ready.wait()
+            one, other = (node["pid"] for node in heard.clusters[0]["nodes"])
+            os.kill(one, signal.SIGTERM)
+            await heard.event.wait()
+            assert "node-1" in heard.events[0]
+            assert "as it was told" in heard.events[0]
+            os.kill(other, 0)
+            os.kill(other, signal.SIGTERM)
+    assert heard.events[-1] == "stopped"
+    assert "no node is left" in heard.events[-2]
+
+
 async def test_keep_going_does_not_excuse_a_failed_start(tmp_path: Path) -> None:
     """A node that never came up is a failure even with --keep-going."""
     heard = Heard()
