@@ -26,7 +26,8 @@ class PlanSettings:
         connect_share: of the new sessions per second that a node can take, the share that plans use.
         connect_rate_default: new sessions per second a node is thought to take that has neither a limit nor
             a measured cost of a session.
-        settle_s: how long a node waits, once out of rotation, for arrivals to stop before it sends anyone.
+        settle_s: how long a node waits, once out of rotation, for arrivals to stop before it sends anyone, as
+            far as that can be told beforehand.
         lag_s: from an order to the report that shows its effect: the catalog both ways, the step of the
             coordinator, the client's own delay before it connects again.
         obey_s: a node that shows no sign of obeying for so long is said not to.

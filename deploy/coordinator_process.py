@@ -44,6 +44,8 @@ from protos.catalog_pb2 import NodeReport, Plan
 
 VERSION = distribution_version("broadcast-cluster")
 _STOP_MAX_S = 3.0
+# How long after a node has left rotation a load balancer still sends clients to it, as plans reckon.
+_BALANCER_LAG_S = 3.0
 _GC_THRESHOLDS = (50_000, 50, 1000)
 
 log = structlog.get_logger(__name__)
@@ -99,10 +101,11 @@ def open_catalog(config: Config, name: str) -> Catalog:
 
 def plan_settings(config: Config) -> PlanSettings:
     """What plans reckon with."""
-    rebalance = config.coordinator.rebalance
+    rebalance, drain = config.coordinator.rebalance, config.drain
     return PlanSettings(
         ttl_s=config.catalog.ttl_s,
         connect_share=config.coordinator.connect_share,
+        settle_s=min(drain.arrivals_quiet_s + _BALANCER_LAG_S, drain.arrivals_wait_max_s),
         rebalance=RebalanceSettings(
             automatic=rebalance.automatic,
             interval_s=rebalance.interval_s,
