@@ -108,8 +108,8 @@ class CoordinatorApi:
             raise UserError(f"{self._url} answered HTTP {status}; is it a coordinator?")
         if status == http.HTTPStatus.UNAUTHORIZED:
             raise UserError(
-                f"{self._url} refuses the token: give its coordinator.token with --token or in "
-                "BROADCAST_COORDINATOR_TOKEN"
+                f"{self._url} refuses the token ({value.get('error')}): give its coordinator.token with "
+                "--token or in BROADCAST_COORDINATOR_TOKEN"
             )
         if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
             raise Unavailable(str(value.get("error", status)))
