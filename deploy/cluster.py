@@ -1,8 +1,8 @@
 """The processes of a cluster on this machine: started, waited for, watched, stopped in order.
 
 It is for development and tests, not a supervisor: a process that dies is reported, and takes the others with
-it unless it was asked to go on. A node that was told to end, by a drain or a signal, is no accident. Addresses
-are 127.0.0.1: nothing here is meant for a network.
+it unless it was asked to go on. A node that was told to end, by a drain or a signal, is no accident.
+Addresses are 127.0.0.1: nothing here is meant for a network.
 """
 
 import json
