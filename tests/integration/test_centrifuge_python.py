@@ -10,6 +10,7 @@ from typing import Any, Self
 import centrifuge
 import pytest
 
+from tests import plain_asyncio
 from tests.integration.cluster import DEADLINE_S
 from tests.integration.events import Events, Failed
 from tests.integration.sdk_contract import MakeSdk, SdkContract
@@ -28,7 +29,7 @@ class PythonSdk(Events):
         super().__init__()
         self._binary = encoding == "protobuf"
         self._tokens = list(tokens)
-        self._loop = asyncio.new_event_loop()
+        self._loop = plain_asyncio.new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._client = centrifuge.Client(
             url,

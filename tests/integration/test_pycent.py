@@ -1,6 +1,5 @@
 """pycent, synchronous and asynchronous, as a backend of two nodes."""
 
-import asyncio
 import time
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from cent import (
     StreamPosition,
 )
 
+from tests import plain_asyncio
 from tests.integration.backend import api_url, backend
 from tests.integration.cluster import API_KEY, DEADLINE_S, Cluster, NodeProcess
 
@@ -42,7 +42,7 @@ def call_async(node: NodeProcess, request: CentRequest[Any], key: str = API_KEY)
             client = AsyncClient(api_url(node), key, session=session)
             return await getattr(client, request.api_method)(request)
 
-    return asyncio.run(call())
+    return plain_asyncio.run(call())
 
 
 @pytest.fixture(params=[call_sync, call_async], ids=["sync", "async"])

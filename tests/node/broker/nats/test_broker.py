@@ -1,6 +1,5 @@
 """The broker on NATS keeps every broker's promises, over a real server with streams of one copy."""
 
-import asyncio
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from node.broker.nats.broker import NatsBroker
 from node.broker.nats.protocol import Msg
 from node.config.options import NatsOptions
 from node.telemetry.series import BROKER_COUNTERS
+from tests import plain_asyncio
 from tests.contracts.broker import (
     HISTORY,
     NAMESPACES,
@@ -57,7 +57,7 @@ async def elsewhere(url: str, work: Any) -> None:
         await client.close()
 
     with trio.fail_after(10):
-        await trio.to_thread.run_sync(asyncio.run, connected())
+        await trio.to_thread.run_sync(plain_asyncio.run, connected())
 
 
 def test_every_counter_has_a_meaning() -> None:

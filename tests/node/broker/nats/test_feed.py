@@ -1,6 +1,5 @@
 """The feed against a real nats-server: deliveries, requests, and everything that survives a break."""
 
-import asyncio
 import signal
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from node.broker.interface import BrokerUnavailable, MessageTooLarge
 from node.broker.nats.envelope import server_value
 from node.broker.nats.feed import Feed
 from node.broker.nats.protocol import Msg
+from tests import plain_asyncio
 from tests.nats_server import NatsCluster, NatsServer
 from tests.node.broker.nats.feeds import PATIENCE_S, nats_options, running
 
@@ -274,7 +274,7 @@ async def test_nats_py_is_understood(server: NatsServer) -> None:
         feed.subscribe("echo", echo)
         await feed.wait_connected(5)
         await feed.flush(5)
-        answered = await trio.to_thread.run_sync(asyncio.run, other_side())
+        answered = await trio.to_thread.run_sync(plain_asyncio.run, other_side())
         await box.holds(b"hello")
         assert server_value(box.messages[0].headers, b"From") == b"nats-py"
         assert answered == (b"pingping", {"A": "1"})
