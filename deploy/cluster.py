@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from deploy import nats_process
-from deploy.cluster_settings import Output, Ports, Settings, node_name
+from deploy.cluster_settings import Output, Ports, Settings, grpc_node_name, node_name
 from deploy.ports import HOST
 from deploy.processes import Child, describe_exit
 
@@ -112,9 +112,12 @@ class Cluster:
         servers = [] if self._settings.nats_url else await self._start_nats(nursery)
         nats_url = self._settings.nats_url or ",".join(server["url"] for server in servers)
         names = [node_name(index) for index in range(self._settings.nodes)]
+        grpc_names = [grpc_node_name(index) for index in range(len(self._ports.grpc))]
         async with trio.open_nursery() as waiting:
             for index in range(self._settings.nodes):
                 waiting.start_soon(self._start_node, nursery, index, nats_url, started)
+            for index in range(len(self._ports.grpc)):
+                waiting.start_soon(self._start_grpc_node, nursery, index, nats_url, started)
             if ports := self._ports.coordinator:
                 waiting.start_soon(self._start_coordinator, nursery, ports, nats_url, started)
         coordinator = started.get(_COORDINATOR)
@@ -125,7 +128,10 @@ class Cluster:
                 **({"servers": servers} if len(servers) > 1 else {}),
             },
             "coordinator": coordinator and {"url": coordinator["http"], **_pick(coordinator, "pid", "grpc")},
-            "nodes": [{**_pick(started[name], "name", "pid", "http"), "grpc": None} for name in names],
+            "nodes": [
+                *({**_pick(started[name], "name", "pid", "http"), "grpc": None} for name in names),
+                *(_grpc_node(started[name]) for name in grpc_names),
+            ],
         }
         self._ready = True
         if self._settings.ready_file:
@@ -166,6 +172,17 @@ class Cluster:
         command += ["--set", f"demo.peers={self._peers_of(index)}"]
         command += ["--set", f"node.public_url=http://{HOST}:{self._ports.http[index]}"]
         await self._start_program(nursery, self._nodes, node_name(index), command, started)
+
+    async def _start_grpc_node(
+        self, nursery: trio.Nursery, index: int, nats_url: str, started: dict[str, dict[str, Any]]
+    ) -> None:
+        port, probes = self._ports.grpc[index]
+        name = grpc_node_name(index)
+        command = [*self._settings.node_command, *self._common(nats_url), "--name", name, "--serve", "grpc"]
+        command += ["--grpc-address", HOST, "--grpc-port", str(port)]
+        command += ["--http-address", HOST, "--http-port", str(probes)]
+        command += ["--set", f"node.public_url=http://{HOST}:{probes}"]
+        await self._start_program(nursery, self._nodes, name, command, started)
 
     async def _start_coordinator(
         self,
@@ -273,6 +290,11 @@ class Cluster:
 
 def _pick(said: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: said[key] for key in keys}
+
+
+def _grpc_node(said: dict[str, Any]) -> dict[str, Any]:
+    """Its HTTP port is no place for clients, so it has another name."""
+    return {**_pick(said, "name", "pid", "grpc"), "http": None, "probes": said["http"]}
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -17,8 +17,10 @@ class Settings:
     """What the cluster is made of.
 
     Attributes:
-        nodes: how many.
+        nodes: how many that serve HTTP.
         http_port: of the first node, the next ones follow; 0 gives each any free port.
+        grpc_nodes: how many that serve gRPC.
+        grpc_port: of the first of those, the next ones follow; 0 gives each any free port.
         config: file of every node and of the coordinator.
         coordinator_port: HTTP port of the coordinator, the next one is its gRPC port; 0 gives it any free
             ones, None starts none.
@@ -37,6 +39,8 @@ class Settings:
     nodes: int
     http_port: int
     config: Path
+    grpc_nodes: int = 0
+    grpc_port: int = 0
     coordinator_port: int | None = None
     nats_url: str = ""
     consul_url: str = ""
@@ -82,15 +86,22 @@ class Ports(NamedTuple):
 
     Attributes:
         nats: of the servers that are started.
-        http: of the nodes.
+        http: of the nodes that serve HTTP.
+        grpc: of the nodes that serve gRPC: that port, and the HTTP port of their probes.
         coordinator: its HTTP port and its gRPC port; None if there is no coordinator.
     """
 
     nats: list[NatsPorts]
     http: list[int]
     coordinator: tuple[int, int] | None
+    grpc: tuple[tuple[int, int], ...] = ()
 
 
 def node_name(index: int) -> str:
     """The name of the node with this index, from 0."""
     return f"node-{index + 1}"
+
+
+def grpc_node_name(index: int) -> str:
+    """The name of the gRPC node with this index, from 0."""
+    return f"grpc-{index + 1}"

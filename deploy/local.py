@@ -4,7 +4,7 @@ from itertools import islice
 
 from deploy import nats_process
 from deploy.cluster import Cluster
-from deploy.cluster_settings import NatsPorts, Output, Ports, Settings, node_name
+from deploy.cluster_settings import NatsPorts, Output, Ports, Settings, grpc_node_name, node_name
 from deploy.errors import UserError
 from deploy.ports import free_ports, see_that_free
 from deploy.scratch import scratch_directory
@@ -38,6 +38,10 @@ def choose_ports(settings: Settings) -> Ports:
     if settings.http_port:
         for index, port in enumerate(http_ports):
             see_that_free(port, node_name(index), "--http-port")
+    grpc_ports = list(range(settings.grpc_port, settings.grpc_port + settings.grpc_nodes))
+    if settings.grpc_port:
+        for index, port in enumerate(grpc_ports):
+            see_that_free(port, grpc_node_name(index), "--grpc-port")
     nats_ports = list(range(settings.nats_port, settings.nats_port + settings.nats_servers))
     if settings.nats_port and not settings.nats_url:
         for port in nats_ports:
@@ -46,14 +50,17 @@ def choose_ports(settings: Settings) -> Ports:
     if asked:
         see_that_free(asked, "the coordinator", "--coordinator-port")
         see_that_free(asked + 1, "the coordinator's gRPC", "--coordinator-port")
-    free = free_ports(taken=[*nats_ports, asked or 0, (asked or 0) + 1, *http_ports])
+    free = free_ports(taken=[*nats_ports, asked or 0, (asked or 0) + 1, *http_ports, *grpc_ports])
     if not settings.http_port:
         http_ports = list(islice(free, settings.nodes))
+    if not settings.grpc_port:
+        grpc_ports = list(islice(free, settings.grpc_nodes))
+    grpc = tuple((port, next(free)) for port in grpc_ports)
     coordinator = (asked, asked + 1) if asked else (next(free), next(free))
     if not settings.nats_port:
         nats_ports = list(islice(free, settings.nats_servers))
     nats = [NatsPorts(port, next(free)) for port in nats_ports]
-    return Ports(nats, http_ports, None if asked is None else coordinator)
+    return Ports(nats, http_ports, None if asked is None else coordinator, grpc)
 
 
 def check_paths(settings: Settings) -> None:

@@ -34,6 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the first node, the next ones follow; 0: any free ones (default: %(default)s)",
     )
     parser.add_argument(
+        "--grpc-nodes", type=_count_or_none, default=0, metavar="N", help="how many more that serve gRPC"
+    )
+    parser.add_argument(
+        "--grpc-port",
+        type=int,
+        default=9000,
+        metavar="PORT",
+        help="of the first of those, the next ones follow; 0: any free ones (default: %(default)s)",
+    )
+    parser.add_argument(
         "--coordinator-port",
         type=int,
         metavar="PORT",
@@ -80,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings(
         nodes=arguments.nodes,
         http_port=arguments.http_port,
+        grpc_nodes=arguments.grpc_nodes,
+        grpc_port=arguments.grpc_port,
         config=config_file,
         coordinator_port=_coordinator_port(arguments, config),
         consul_url=arguments.consul,
@@ -139,9 +151,13 @@ class Screen:
 
 def banner(cluster: dict[str, Any], *, insecure: bool) -> str:
     """The addresses, a warning where everybody may do everything, and commands to copy."""
-    addresses = [node["http"] for node in cluster["nodes"]]
-    lines = ["", f"The cluster is ready: {len(addresses)} node{'s' if len(addresses) > 1 else ''}."]
-    lines += [f"  {node['name']:<11} {node['http']}  pid {node['pid']}" for node in cluster["nodes"]]
+    nodes = cluster["nodes"]
+    addresses = [node["http"] for node in nodes if node["http"]]
+    lines = ["", f"The cluster is ready: {len(nodes)} node{'s' if len(nodes) > 1 else ''}."]
+    lines += [
+        f"  {node['name']:<11} {node['http'] or 'gRPC at ' + node['grpc']}  pid {node['pid']}"
+        for node in nodes
+    ]
     if coordinator := cluster["coordinator"]:
         about = f"pid {coordinator['pid']}, gRPC at {coordinator['grpc']}"
         lines.append(f"  {'coordinator':<11} {coordinator['url']}  {about}")
@@ -184,6 +200,10 @@ def _coordinator_port(arguments: argparse.Namespace, config: Config) -> int | No
     if arguments.coordinator_port is None:
         return _COORDINATOR_PORT if arguments.http_port else 0
     return int(arguments.coordinator_port)
+
+
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _count(text: str) -> int:

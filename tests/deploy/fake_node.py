@@ -16,7 +16,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for option in ("--config", "--name", "--http-address", "--http-port", "--nats", "--ready-fd", "--set"):
         parser.add_argument(option, required=True, action="append" if option == "--set" else "store")
-    parser.add_argument("--grpc-port")
+    for option in ("--grpc-port", "--grpc-address", "--serve"):
+        parser.add_argument(option)
     arguments = parser.parse_args()
     behaviour = Path(arguments.config).read_text().strip()
     sys.stderr.write(f"{arguments.name} uses {arguments.nats}\n{arguments.name} is set {arguments.set}\n")

@@ -116,6 +116,20 @@ async def test_the_ready_file_describes_the_cluster(tmp_path: Path) -> None:
     assert all(node["grpc"] is None and node["http"].startswith("http://") for node in cluster["nodes"])
 
 
+async def test_nodes_that_serve_grpc_are_started_beside_the_others(tmp_path: Path) -> None:
+    """In the ready file they have a gRPC address and none for HTTP clients, only one for probes."""
+    heard = Heard()
+    settings = make_settings(tmp_path, nodes=1, grpc_nodes=2)
+    assert await run_until_ready_then([signal.SIGTERM], settings, heard) == 0
+    nodes = heard.clusters[0]["nodes"]
+    assert [node["name"] for node in nodes] == ["node-1", "grpc-1", "grpc-2"]
+    assert [bool(node["http"]) for node in nodes] == [True, False, False]
+    assert len({node["grpc"] for node in nodes}) == 3
+    assert all(node["probes"].startswith("http://") for node in nodes[1:])
+    for node in nodes:
+        await ended(node["pid"])
+
+
 async def test_a_coordinator_is_started_told_the_same_and_stopped_after_the_nodes(tmp_path: Path) -> None:
     """It stands in the ready file with its ports, and hears the nodes say goodbye."""
     heard = Heard()
