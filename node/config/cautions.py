@@ -48,6 +48,14 @@ CAUTIONS: tuple[Caution, ...] = (
         "every call of the server API is answered 401: set http_api.key",
     ),
     Caution(
+        lambda c: c.grpc_api.enabled and c.grpc_api.insecure,
+        "grpc_api.insecure is on: ANYBODY who reaches the gRPC port can publish anywhere; never in production",
+    ),
+    Caution(
+        lambda c: c.grpc_api.enabled and not c.grpc_api.insecure and not c.grpc_api.key,
+        "every call of the server API over gRPC is refused: set grpc_api.key",
+    ),
+    Caution(
         lambda c: any(
             0 < len(key.encode()) < _HMAC_KEY_BYTES_MIN
             for key in (c.client.token.hmac_secret_key, c.client.token.hmac_previous_secret_key)
