@@ -12,7 +12,18 @@ from coordinator.placement import Placement
 from coordinator.telemetry import Telemetry
 
 # As protos/catalog.proto names them.
-TRANSPORTS = ("websocket", "uni_sse", "ws", "sse", "http", "grpc")
+TRANSPORTS = (
+    "websocket",
+    "http_stream",
+    "sse_emulation",
+    "uni_websocket",
+    "uni_http_stream",
+    "uni_sse",
+    "ws",
+    "sse",
+    "http",
+    "grpc",
+)
 # How long a client is asked to wait when no node can take it: reports come every second.
 _RETRY_AFTER_S = 2
 

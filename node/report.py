@@ -23,13 +23,19 @@ _OTHER_FILES = 64
 # One loop on one core: with more sessions a publication to all takes over a third of a second. A limit of
 # open files beyond that says nothing about room.
 _CAPACITY_MAX = 50_000
+# Named as in metrics and logs: "sse" is the plain form, whatever SDKs call their own.
 _PATHS = {
     "websocket": "/connection/websocket",
-    "ws": "/ws",
+    "http_stream": "/connection/http_stream",
+    "sse_emulation": "/connection/sse",
+    "uni_websocket": "/connection/uni_websocket",
+    "uni_http_stream": "/connection/uni_http_stream",
     "uni_sse": "/connection/uni_sse",
+    "ws": "/ws",
     "sse": "/sse",
     "http": "",
 }
+_WEBSOCKETS = ("websocket", "uni_websocket", "ws")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,9 @@ class Reporter:
     ) -> None:
         self._identity = identity
         self._addresses = (
-            [Address(transport="grpc", url=identity.grpc)] if identity.grpc else addresses(identity.url)
+            [Address(transport="grpc", url=identity.grpc)]
+            if identity.grpc
+            else addresses(identity.url, parts.config)
         )
         self._connect_rate_limit = parts.config.client.connection_rate_limit
         self._capacity = capacity(parts.config)
@@ -179,17 +187,25 @@ class Reporter:
         )
 
 
-def addresses(url: str) -> list[Address]:
+def addresses(url: str, config: Config) -> list[Address]:
     """Where each transport of a node is reached.
 
     Args:
         url: of its HTTP port, http:// or https://.
+        config: what is switched off there has no address.
     """
+    switches = {
+        "http_stream": config.http_stream.enabled,
+        "sse_emulation": config.sse.enabled,
+        "uni_websocket": config.uni_websocket.enabled,
+        "uni_http_stream": config.uni_http_stream.enabled,
+    }
     parts = urlsplit(url.rstrip("/"))
     web_socket = parts._replace(scheme="wss" if parts.scheme == "https" else "ws").geturl()
     return [
-        Address(transport=name, url=(web_socket if name in ("websocket", "ws") else parts.geturl()) + path)
+        Address(transport=name, url=(web_socket if name in _WEBSOCKETS else parts.geturl()) + path)
         for name, path in _PATHS.items()
+        if switches.get(name, True)
     ]
 
 

@@ -49,9 +49,7 @@ def unsegment(text: str) -> str:
         Undecodable: no name has this segment.
     """
     try:
-        return re.sub(
-            rb"=([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), text.encode()
-        ).decode()
+        return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), text.encode()).decode()
     except UnicodeDecodeError:
         raise Undecodable(f"key part {text!r} is not an escaped name") from None
 

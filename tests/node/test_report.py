@@ -4,12 +4,15 @@ import resource
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 from node.config.options import DrainOptions
 from node.drain import Drain
 from node.report import Identity, Reporter, addresses, capacity
+from node.transports import emulated_transport, emulation_post, http_stream
+from node.transports.routes import routes
 from protos.catalog_pb2 import NodeReport, Order
 from tests.node.node_in_memory import MemoryNode, config, memory_node
 
@@ -110,9 +113,22 @@ async def test_what_a_connect_costs_gives_the_rate_it_can_take(
 )
 def test_addresses_are_made_from_the_public_one(url: str, socket: str, stream: str) -> None:
     """Each transport in its scheme, a path of a proxy included."""
-    found = {address.transport: address.url for address in addresses(url)}
+    found = {address.transport: address.url for address in addresses(url, config())}
     assert (found["websocket"], found["sse"]) == (socket, stream)
-    assert set(found) == {"websocket", "ws", "uni_sse", "sse", "http"}
+
+
+async def test_what_is_served_has_an_address(node: MemoryNode) -> None:
+    """Every transport that is switched on, and no other; under its name in the metrics."""
+    few = {address.transport for address in addresses("http://a", config())}
+    assert few == {"websocket", "uni_sse", "ws", "sse", "http"}
+    sections = ("sse", "http_stream", "uni_http_stream", "uni_websocket")
+    everything = config(**{f"{section}__enabled": True for section in sections})
+    served = routes(replace(node.parts, config=everything))
+    found = {urlsplit(address.url).path: address for address in addresses("http://a", everything)}
+    assert set(found) == {"", *served.streams, *served.websockets} - {emulation_post.PATH}
+    assert found[http_stream.SSE_PATH].transport == emulated_transport.SSE.name
+    for path in served.websockets:
+        assert found[path].url == f"ws://a{path}"
 
 
 def test_capacity_is_what_was_said_or_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
