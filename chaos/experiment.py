@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from chaos.settings import Settings
+from chaos.workload.transports import TRANSPORTS
 
 FOLDER = Path(__file__).with_name("experiments")
 _CONTROL = "chaos.control"
@@ -129,7 +130,13 @@ def settings_of(configuration: Mapping[str, Any], **overrides: Any) -> Settings:
     if unknown:
         raise ExperimentError(f"the configuration has {', '.join(unknown)}, which means nothing here")
     try:
-        return msgspec.convert(merged, Settings, strict=False)
+        settings = msgspec.convert(merged, Settings, strict=False)
+        strange = sorted(set(settings.transports) - set(TRANSPORTS))
+        if strange:
+            raise ExperimentError(
+                f"there is no transport {', '.join(strange)}; there are {', '.join(TRANSPORTS)}"
+            )
+        return settings
     except msgspec.ValidationError as error:
         raise ExperimentError(f"the configuration cannot be used: {error}") from error
 

@@ -25,8 +25,8 @@ from chaos.targets.interface import Failed, Skipped, Target
 from chaos.targets.local import Local
 from chaos.workers import Worker
 from chaos.workload.spec import Command, Spec
+from chaos.workload.transports import ALWAYS, TRANSPORTS
 
-TRANSPORTS = ("websocket-json", "websocket-protobuf", "uni-sse", "ws", "sse")
 _SAMPLE_EVERY_S = 1.0
 _LAG_EVERY_S = 0.1
 _BASELINE_S = 2.0
@@ -289,7 +289,7 @@ def workload_of(settings: Settings) -> Workload:
         nodes=settings.nodes,
         clients=settings.clients,
         slow_clients=settings.slow_clients,
-        transports=TRANSPORTS,
+        transports=settings.transports or (ALWAYS if settings.ready_file else tuple(TRANSPORTS)),
         deliveries_per_s=settings.deliveries_per_s,
         publishers=_PUBLISHERS,
     )

@@ -20,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         slow_clients: how many that read slowly, once a fault lets them come.
         deliveries_per_s: what all clients together receive.
         duration_s: how long what the method does may take; publishing lasts as long as that needs.
+        transports: what clients use, names of workload/transports.py; none given: all, or on a cluster that
+            runs those that no configuration switches off.
         links: which links go through proxies: `clients`, `nats`.
         patience_s: how long clients may take to catch up at the end.
         silence_max_s: see workload.spec.Spec.
@@ -38,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slow_clients: int = 0
     deliveries_per_s: float = 2000.0
     duration_s: float = 30.0
+    transports: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     patience_s: float = 30.0
     silence_max_s: float = 6.0

@@ -3,14 +3,20 @@
 from chaos.workload.dialog import MakeDialog
 from chaos.workload.plain_sse import PlainSseDialog
 from chaos.workload.plain_websocket import PlainWebSocketDialog
+from chaos.workload.uni_http_stream import UniHttpStreamDialog
 from chaos.workload.uni_sse import UniSseDialog
+from chaos.workload.uni_websocket import UniWebSocketDialog
 from chaos.workload.websocket_json import JsonDialog
 from chaos.workload.websocket_protobuf import ProtobufDialog
 
+# What every node offers; the others can be switched off, and are by default.
+ALWAYS = ("websocket-json", "websocket-protobuf", "uni-sse", "ws", "sse")
 TRANSPORTS: dict[str, MakeDialog] = {
     "websocket-json": JsonDialog,
     "websocket-protobuf": ProtobufDialog,
     "uni-sse": UniSseDialog,
+    "uni-http-stream": UniHttpStreamDialog,
+    "uni-websocket": UniWebSocketDialog,
     "ws": PlainWebSocketDialog,
     "sse": PlainSseDialog,
 }

@@ -74,6 +74,12 @@ def test_a_configuration_that_means_nothing_is_refused(configuration: dict[str, 
         settings_of(configuration)
 
 
+def test_an_unknown_transport_is_refused() -> None:
+    """Clients that do not exist see nothing go wrong."""
+    with pytest.raises(ExperimentError, match="no transport pigeon; there are websocket-json"):
+        settings_of({"transports": ["ws", "pigeon"]})
+
+
 def test_what_this_runner_does_not_know_is_refused(tmp_path: Path) -> None:
     """Leaving out a part of an experiment would make its verdict worth nothing."""
     file = tmp_path / "x.yaml"
