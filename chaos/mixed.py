@@ -38,7 +38,7 @@ async def run_schedule(rig: Rig, plans: list[FaultPlan]) -> None:
     began = trio.current_time()
     for plan in plans:
         await trio.sleep_until(began + plan.inject_s)
-        name = await rig.inject(plan.name, plan.target)
+        name = await rig.inject(plan.name, plan.target, optional=True)
         await trio.sleep_until(began + plan.heal_s)
         await rig.heal(name)
     await trio.sleep_until(began + rig.settings.duration_s)

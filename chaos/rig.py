@@ -55,7 +55,7 @@ class Rig:
     Attributes:
         phase: see history.Phase; "" before the first.
         worker: the workload process.
-        failures: what the cluster failed to do.
+        failures: what could not be done as the experiment says.
         verdicts: of the checkers, None before `judge`.
         recorded: the whole history, None before `judge`.
     """
@@ -115,13 +115,19 @@ class Rig:
         if self.phase == "load":
             self._enter("faults")
 
-    async def inject(self, name: str, target: str = "") -> str:
-        """Bring a fault about; returns its full name. One that cannot be is written down as skipped."""
+    async def inject(self, name: str, target: str = "", *, optional: bool = False) -> str:
+        """Bring a fault about; returns its full name. One that cannot be is written down as skipped.
+
+        Args:
+            name: of faults.catalogue.
+            target: what it hits, "" for the fault's or the seed's own choice.
+            optional: one among many; otherwise a run without it would prove nothing, and is no success.
+        """
         self.begin_faults()
         try:
             fault = FAULTS[name](self._scene, target)
         except Skipped as skipped:
-            self._skip(f"{name} {target}".strip(), skipped)
+            self._skip(f"{name} {target}".strip(), skipped, optional=optional)
             return name
         self._history.write(
             FaultChanged(
@@ -140,10 +146,12 @@ class Rig:
         except Skipped as skipped:
             del self._faults[fault.name]
             self._history.write(FaultChanged(time.monotonic(), fault.name, "heal", slow=fault.slow))
-            self._skip(fault.name, skipped)
+            self._skip(fault.name, skipped, optional=optional)
         return fault.name
 
-    def _skip(self, name: str, why: Skipped) -> None:
+    def _skip(self, name: str, why: Skipped, *, optional: bool) -> None:
+        if not optional:
+            self.failures.append(f"{name} was skipped: {why}")
         self._history.write(FaultChanged(time.monotonic(), name, "skipped", str(why)))
 
     async def heal(self, name: str = "") -> None:

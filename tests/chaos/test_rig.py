@@ -1,0 +1,86 @@
+"""Tests of `chaos.rig`: what is written down of faults, with a cluster that only remembers."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from chaos.history import FaultChanged, Note, Phase, Run, read
+from chaos.rig import Rig
+from chaos.settings import Settings
+from chaos.targets.interface import Failed
+from tests.chaos.faults.scenes import FakeTarget
+
+SETTINGS = Settings(name="x", seed=3, clients=10)
+
+
+class Stubborn(FakeTarget):
+    """A cluster whose nodes do not come back."""
+
+    async def start(self, name: str) -> None:
+        raise Failed(f"{name} did not become ready")
+
+
+def rig(tmp_path: Path, nursery: trio.Nursery, target: FakeTarget | None = None) -> Rig:
+    made = Rig(SETTINGS, target or FakeTarget(), tmp_path, nursery)
+    made._enter("load")
+    return made
+
+
+def written(made: Rig) -> list[object]:
+    made._history.close(0.0)
+    return list(read(made.directory / "runner.jsonl"))
+
+
+async def test_a_fault_is_written_before_it_acts_and_after_it_ended(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """The judge knows when each was in force; the first one ends the quiet part of the run."""
+    made = rig(tmp_path, nursery)
+    name = await made.inject("node-kill", "node-1")
+    assert made.in_force == (name,) == ("node-kill node-1",)
+    await made.heal("node-kill")
+    assert made.in_force == ()
+    records = written(made)
+    assert isinstance(records[0], Run)
+    assert [record.name for record in records if isinstance(record, Phase)] == ["load", "faults"]
+    faults = [(record.name, record.phase) for record in records if isinstance(record, FaultChanged)]
+    assert faults == [("node-kill node-1", "inject"), ("node-kill node-1", "heal")]
+    assert made.failures == []
+
+
+@pytest.mark.parametrize(("optional", "failures"), [(True, 0), (False, 1)])
+async def test_a_fault_that_cannot_be_is_never_passed_over_in_silence(
+    tmp_path: Path, nursery: trio.Nursery, optional: bool, failures: int
+) -> None:
+    """It is written with its reason; an experiment that is about this fault has not succeeded without it."""
+    made = rig(tmp_path, nursery)
+    for name in ("clock-jump", "node-kill"):
+        await made.inject(name, "node-9", optional=optional)
+    skipped = [record for record in written(made) if isinstance(record, FaultChanged)]
+    assert [record.phase for record in skipped if record.detail] == ["skipped", "skipped"]
+    assert len(made.failures) == 2 * failures
+    assert made.in_force == ()
+
+
+async def test_what_the_cluster_fails_to_do_counts_against_it(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """A node that does not come back is noted, and the run goes on to its end."""
+    made = rig(tmp_path, nursery, Stubborn())
+    await made.inject("node-kill", "node-1")
+    await made.heal_everything()
+    assert made.failures == ["node-1 did not become ready"]
+    assert "node-1 did not become ready" in [
+        record.text for record in written(made) if isinstance(record, Note)
+    ]
+
+
+async def test_healing_everything_leaves_nothing_in_force(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Every fault is healed, then the cluster as a whole."""
+    target = FakeTarget()
+    made = rig(tmp_path, nursery, target)
+    for name, hit in (("node-hang", "node-1"), ("nats-kill", "nats-2")):
+        await made.inject(name, hit)
+    await made.heal_everything()
+    assert made.in_force == ()
+    assert target.done[-3:] == [("resume", "node-1"), ("start", "nats-2"), ("heal",)]
+    made._history.close(0.0)
