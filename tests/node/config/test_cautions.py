@@ -22,6 +22,8 @@ def test_a_safe_config_has_no_warnings() -> None:
         ({"http_api.insecure": True}, "http_api.insecure is on: ANYBODY"),
         ({"client.token.hmac_secret_key": ""}, "no client can connect"),
         ({"http_api.key": ""}, "answered 401"),
+        ({"grpc_api.enabled": True, "grpc_api.insecure": True}, "grpc_api.insecure is on: ANYBODY"),
+        ({"grpc_api.enabled": True}, "set grpc_api.key"),
         ({"client.token.hmac_secret_key": "secret"}, "shorter than 32 bytes"),
         ({"client.command_deadline_s": 5}, "SDKs give up after 5 s"),
         ({"history.tail_size": 299}, "history.tail_size (299) is below"),
