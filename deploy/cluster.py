@@ -249,7 +249,8 @@ class Cluster:
             self._output.event(
                 f"{child.name} (pid {child.pid}) ended as it was told to; the others keep going"
             )
-            if all(node.exited.is_set() for node in self._nodes):
+            # Who asked for the rest to go on may have started other nodes in their place.
+            if not self._settings.keep_going and all(node.exited.is_set() for node in self._nodes):
                 self._output.event("no node is left: stopping the rest")
                 self._request_stop()
             return

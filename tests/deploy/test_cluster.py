@@ -214,6 +214,22 @@ async def test_a_node_that_was_told_to_end_takes_nobody_with_it(tmp_path: Path) 
     assert "no node is left" in heard.events[-2]
 
 
+async def test_keep_going_stays_without_any_node(tmp_path: Path) -> None:
+    """Nodes that were stopped one by one may run again under somebody else: NATS stays for them."""
+    heard = Heard()
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(local.run, make_settings(tmp_path, keep_going=True), heard.output)
+            await heard.ready.wait()
+            for node in heard.clusters[0]["nodes"]:
+                heard.event = trio.Event()
+                os.kill(node["pid"], signal.SIGTERM)
+                await heard.event.wait()
+            os.kill(heard.clusters[0]["nats"]["pid"], 0)
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert not any("no node is left" in event for event in heard.events)
+
+
 async def test_keep_going_does_not_excuse_a_failed_start(tmp_path: Path) -> None:
     """A node that never came up is a failure even with --keep-going."""
     heard = Heard()
