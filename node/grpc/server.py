@@ -84,6 +84,7 @@ class GrpcServer:
         In the end, on cancellation too, calls have a moment for their last words.
         """
         try:
+            await self._tell()
             self.port = await self._start(self._options.port)
             log.info("listening for grpc", port=self.port)
             task_status.started(self.port)
@@ -181,8 +182,11 @@ class GrpcServer:
     async def _tell_health(self) -> None:
         """Say SERVING while clients should come, for ever."""
         while True:
-            await self._set_health(_NOT_SERVING if self._leaving or self._not_ready() else _SERVING)
+            await self._tell()
             await trio.sleep(_HEALTH_INTERVAL_S)
+
+    async def _tell(self) -> None:
+        await self._set_health(_NOT_SERVING if self._leaving or self._not_ready() else _SERVING)
 
     async def _set_health(self, status: Any) -> None:
         # Whoever watches is told in turn, and one that reads nothing must not hold up the node.

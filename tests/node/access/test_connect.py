@@ -63,6 +63,16 @@ def test_an_expired_connection_is_an_error_reply() -> None:
     assert caught.value.error.code == 110
 
 
+def test_a_certificate_stands_in_for_a_missing_token_only() -> None:
+    """Its name is the user; a token goes before it, and a bad one is not made good by it."""
+    options = ClientOptions(token=TokenOptions(hmac_secret_key="k" * 32))
+    assert authenticate(ConnectRequest(), options, NOW, "turbine-7") == Credentials("turbine-7")
+    ann = ConnectRequest(token=make_token(options.token, "ann", now=NOW))
+    assert authenticate(ann, options, NOW, "turbine-7").user == "ann"
+    with pytest.raises(RemoteProtocolError):
+        authenticate(ConnectRequest(token="nonsense"), options, NOW, "turbine-7")
+
+
 def test_anonymous_access_needs_its_switch() -> None:
     """Without a token the user is "", and so it may be with one."""
     assert connect("", client(allow_anonymous_connect_without_token=True)) == Credentials()

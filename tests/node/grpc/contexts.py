@@ -25,6 +25,7 @@ class FakeContext:
     def __init__(self, **metadata: str) -> None:
         self._metadata = tuple(metadata.items())
         self._sent: asyncio.Queue[Any] = asyncio.Queue()
+        self._asked = asyncio.Semaphore(0)
         self.common_name = ""
         self.written: list[bytes] = []
         self.news = asyncio.Event()
@@ -43,7 +44,14 @@ class FakeContext:
         self._sent.put_nowait(message)
 
     async def read(self) -> Any:
+        self._asked.release()
         return await self._sent.get()
+
+    async def asked_for(self, count: int) -> None:
+        """Wait until the handler has asked for so many messages."""
+        async with asyncio.timeout(10):
+            for _ in range(count):
+                await self._asked.acquire()
 
     async def write(self, message: bytes) -> None:
         await self.open.wait()
