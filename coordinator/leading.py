@@ -14,7 +14,7 @@ from coordinator.catalog.interface import Catalog, CatalogError, Conflict
 from coordinator.drain_plan import Refusal
 from coordinator.mirror import Mirror, Written
 from coordinator.pace import Pace
-from coordinator.plans import step
+from coordinator.plans import ENDED, step
 from coordinator.rebalance_plan import plan_rebalance, wanted
 from coordinator.settings import PlanSettings
 from coordinator.telemetry import Telemetry
@@ -23,7 +23,6 @@ from protos.coordinator_pb2 import RebalanceRequest
 
 log = structlog.get_logger(__name__)
 
-ENDED = frozenset((Plan.DONE, Plan.FAILED, Plan.CANCELLED))
 _NOWHERE = Written(Plan(), 0)
 # A plan whose states stay as they are is written so often: what it counts is nothing to lose a write on.
 _WRITE_INTERVAL_S = 1.0

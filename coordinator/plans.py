@@ -16,7 +16,7 @@ from coordinator.pace import Pace, elapsed_s, natural, observed
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import Order, Plan
 
-_ENDED = (Plan.DONE, Plan.FAILED, Plan.CANCELLED)
+ENDED = frozenset((Plan.DONE, Plan.FAILED, Plan.CANCELLED))
 
 
 class Stepped(NamedTuple):
@@ -82,7 +82,7 @@ def _copy(plan: Plan) -> Plan:
 def _stamp(plan: Plan, before: Plan.State, unix_s: float) -> None:
     if plan.state == before:
         return
-    if plan.state in _ENDED:
+    if plan.state in ENDED:
         plan.ended_at = unix_s
         for step in plan.steps:
             step.rate = step.remaining_s = 0.0

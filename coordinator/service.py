@@ -15,8 +15,8 @@ import trio
 from coordinator.catalog.interface import Catalog, CatalogUnavailable, Conflict
 from coordinator.drain_plan import Refusal, Why, plan_cancel, plan_drain, plan_undrain
 from coordinator.errors import InvalidRequest, NotFound, NotPossible, OperationError, Unavailable
-from coordinator.leading import ENDED
 from coordinator.mirror import Mirror, Written
+from coordinator.plans import ENDED
 from coordinator.rebalance_plan import plan_rebalance
 from coordinator.settings import PlanSettings
 from coordinator.telemetry import Telemetry

@@ -83,7 +83,9 @@ class NatsCatalog:
             self.failures += 1
             if str(error) != self._failure:
                 self._failure = str(error)
-                logger.warning("the catalog cannot be reached", reason=self._failure)
+                # A feed without its connection says so itself; at every start there is a moment of that.
+                level = logger.warning if self._feed.connected else logger.debug
+                level("the catalog cannot be reached", reason=self._failure)
         else:
             self._failure = ""
 
