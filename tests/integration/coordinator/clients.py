@@ -32,6 +32,7 @@ class Client:
         closes: code and reason of every close that it was sent.
         pauses: seconds from each end of a connection to being subscribed again.
         delays: of each pause, the seconds that it waited by itself.
+        gaps: seconds from the last publication on one node to the first on the next.
         node: where it is, "" between two connections.
     """
 
@@ -41,12 +42,15 @@ class Client:
     closes: list[tuple[int, str]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
     refused: int = 0
     lost: int = 0
     node: str = ""
     position: dict[str, object] | None = None
     _ended_at: float | None = None
     _waited_s: float = 0.0
+    _heard_at: float | None = None
+    _moved: bool = False
 
     async def run(self, fleet: "Clients") -> None:
         attempt = 0
@@ -99,7 +103,7 @@ class Client:
             for opcode, payload in _frames(received):
                 if opcode == 8:
                     self.closes.append((int.from_bytes(payload[:2], "big"), payload[2:].decode()))
-                    self._ended_at, self._waited_s = trio.current_time(), 0.0
+                    self._ended()
                     await stream.send_all(_frame(payload[:2], 8))
                     return subscribed
                 if opcode == 1:
@@ -112,9 +116,12 @@ class Client:
                             fleet.changed()
             data = await stream.receive_some()
             if not data:
-                self._ended_at, self._waited_s = trio.current_time(), 0.0
+                self._ended()
                 return subscribed
             received += data
+
+    def _ended(self) -> None:
+        self._ended_at, self._waited_s, self._moved = trio.current_time(), 0.0, True
 
     def _heard(self, reply: dict[str, object]) -> bool:
         """Take in one reply; returns whether it is the subscription."""
@@ -134,6 +141,10 @@ class Client:
         return False
 
     def _publication(self, publication: dict[str, object]) -> None:
+        now = trio.current_time()
+        if self._moved and self._heard_at is not None:
+            self.gaps.append(now - self._heard_at)
+        self._heard_at, self._moved = now, False
         self.seen.append(int(str(publication["data"])))
         assert self.position is not None
         self.position["offset"] = publication["offset"]
@@ -174,6 +185,11 @@ class Clients:
     def on(self, node: str) -> int:
         """How many are on a node."""
         return sum(client.node == node for client in self.all)
+
+    @property
+    def refused(self) -> int:
+        """How often a node refused one of them."""
+        return sum(client.refused for client in self.all)
 
     @property
     def settled(self) -> bool:
