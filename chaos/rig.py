@@ -258,6 +258,9 @@ class Rig:
             samples = await self.target.samples()
             if self._closed:
                 return
+            for name in self.target.lost():
+                self.failures.append(f"{name} ended by itself")
+                self.note(f"{name} ended by itself")
             for sample in samples:
                 self._history.write(sample)
             cpu = (time.process_time() - used) / (time.monotonic() - at)

@@ -131,6 +131,16 @@ async def gone(pid: int) -> None:
         os.close(descriptor)
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or waits only for its parent to notice; proc(5)."""
+    try:
+        state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # Z until the parent asks, X while it is being told.
+    return state in "ZXx"
+
+
 def dying_with(parent: int) -> Callable[[], None] | None:
     """What a child runs before its program, so that the kernel ends it when `parent` ends."""
     if _prctl is None:

@@ -88,6 +88,9 @@ class Target(Protocol):
             Failed: the command did.
         """
 
+    def lost(self) -> Sequence[str]:
+        """Parts that have ended although nobody ended them, each once."""
+
     async def samples(self) -> list[Sample]:
         """What every part uses now."""
 

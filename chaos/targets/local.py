@@ -19,7 +19,7 @@ import trio
 
 from chaos.history import Sample
 from chaos.proxy import CLEAR, Proxy
-from chaos.targets.child import Child, Program, gone, program_of
+from chaos.targets.child import Child, Program, ended, gone, program_of
 from chaos.targets.interface import Failed, Kind, Part, Skipped
 from chaos.targets.usage import Usage, get
 from chaos.workload.spec import NodeAddress
@@ -126,7 +126,7 @@ class Local:
         for server in self.parts("broker"):
             proxy = self.links[f"{part.name}:{server.name}"] = await self._proxy(server.url, nursery)
             urls.append(f"nats://127.0.0.1:{proxy.port}")
-        await self.terminate(part.name)
+        await self.kill(part.name)  # nobody is connected yet
         self._programs[part.name] = self._programs[part.name].with_option("--nats", ",".join(urls))
         await self.start(part.name)
 
@@ -145,6 +145,13 @@ class Local:
             port = address.port or 0 if proxy is None else proxy.port
             found.append(NodeAddress(part.name, address.hostname or "", port))
         return tuple(found)
+
+    def lost(self) -> list[str]:
+        """See Target."""
+        found = [name for name, part in self._parts.items() if part.up and ended(part.pid)]
+        for name in found:
+            self._parts[name] = self._parts[name]._replace(up=False)
+        return found
 
     async def samples(self) -> list[Sample]:
         """See Target."""
@@ -207,14 +214,17 @@ class Local:
     async def resume(self, name: str) -> None:
         """See Target."""
         part = self._parts[name]
-        if not _ended(part.pid):
+        if not ended(part.pid):
             os.kill(part.pid, signal.SIGCONT)
             self._parts[name] = part._replace(up=True)
 
     async def start(self, name: str) -> None:
         """See Target."""
         part = self._parts[name]
-        if part.up or not _ended(part.pid):
+        if part.up:
+            return
+        if not ended(part.pid):
+            await self.resume(name)
             return
         program = self._programs[name]
         url = part.url
@@ -284,7 +294,7 @@ class Local:
         for proxy in self.links.values():
             proxy.conditions = CLEAR
         for name, part in tuple(self._parts.items()):
-            if not part.up and not _ended(part.pid):
+            if not part.up and not ended(part.pid):
                 await self.resume(name)
         for kind in ("broker", "coordinator", "node"):
             for part in self.parts(kind):
@@ -295,7 +305,7 @@ class Local:
     async def _stop(self) -> None:
         if self._attached:
             for part in self._parts.values():
-                if not _ended(part.pid):
+                if not ended(part.pid):
                     os.kill(part.pid, signal.SIGCONT)
         async with trio.open_nursery() as nursery:
             for name, child in self._children.items():
@@ -320,14 +330,6 @@ def _listed(described: Mapping[str, Any]) -> list[Part]:
     nodes = [node for node in described["nodes"] if node["http"]]
     found += [Part(node["name"], "node", node["pid"], node["http"], up=True) for node in nodes]
     return [part for part in found if part.pid]
-
-
-def _ended(pid: int) -> bool:
-    """Whether a process is gone, or waits only for its parent to notice; proc(5)."""
-    try:
-        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 async def _listening(url: str, child: Child) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from chaos.history import FaultChanged, Note, Phase, Run, read
 from chaos.rig import Rig
@@ -72,6 +73,25 @@ async def test_what_the_cluster_fails_to_do_counts_against_it(tmp_path: Path, nu
     assert "node-1 did not become ready" in [
         record.text for record in written(made) if isinstance(record, Note)
     ]
+
+
+class Mortal(FakeTarget):
+    """A cluster whose node dies by itself."""
+
+    def lost(self) -> list[str]:
+        return ["node-2"]
+
+
+async def test_a_part_that_dies_by_itself_is_no_success(
+    tmp_path: Path, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Clients find other nodes and miss nothing: still, a node that crashes must not go unseen."""
+    made = rig(tmp_path, nursery, Mortal())
+    nursery.start_soon(made._watch)
+    await trio.sleep(0.5)
+    assert made.failures == ["node-2 ended by itself"]
+    made._closed = True
+    made._history.close(0.0)
 
 
 async def test_healing_everything_leaves_nothing_in_force(tmp_path: Path, nursery: trio.Nursery) -> None:

@@ -62,6 +62,9 @@ class FakeTarget:
         self.done.append(arguments)
         return ""
 
+    def lost(self) -> Sequence[str]:
+        return []
+
     async def samples(self) -> list[Sample]:
         return []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from chaos.targets.child import Child, Program, gone, program_of
+from chaos.targets.child import Child, Program, ended, gone, program_of
 
 DEADLINE_S = 10
 SLEEPER = Program(
@@ -52,12 +52,16 @@ async def test_a_process_is_known_by_what_it_was_started_as(tmp_path: Path) -> N
 async def test_the_end_of_a_process_is_noticed(tmp_path: Path) -> None:
     """`gone` returns when it has ended, and at once if there is none."""
     child = Child(SLEEPER, tmp_path / "log")
+    assert not ended(child.pid)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gone, child.pid)
             os.kill(child.pid, signal.SIGKILL)
+        await gone(child.pid)
+        assert ended(child.pid)
         child.kill()
         await gone(child.pid)
+        assert ended(child.pid)
 
 
 async def test_one_that_stands_still_is_stopped_too(tmp_path: Path) -> None:
