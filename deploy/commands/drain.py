@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stop", action="store_true", help="end the process of each node when it is empty")
     parser.add_argument(
-        "--resume", action="store_true", help="put each node back into rotation before the next one leaves"
+        "--resume",
+        action="store_true",
+        help="put each node back into rotation when it is empty; so it is in any case where nodes leave one "
+        "after another without --stop",
     )
     parser.add_argument(
         "--force",
