@@ -32,7 +32,7 @@ from coordinator.service import Service
 from coordinator.settings import PlanSettings, RebalanceSettings
 from coordinator.telemetry import Telemetry
 from deploy.errors import UserError
-from node.config.options import Config
+from node.config.options import Config, HttpTlsOptions
 from node.door.connection import Connection, address_text, connection_header
 from node.door.door import Door
 from node.door.handover import HandOver
@@ -230,7 +230,12 @@ class CoordinatorProcess:
         config = msgspec.structs.replace(
             self._config,
             http_server=msgspec.structs.replace(
-                self._config.http_server, address=options.address, port=options.port, reuse_port=False
+                self._config.http_server,
+                address=options.address,
+                port=options.port,
+                reuse_port=False,
+                # The nodes' certificate is not for this port.
+                tls=HttpTlsOptions(),
             ),
         )
         hand_over = HandOver(self._app, config, self._telemetry)

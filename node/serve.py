@@ -264,7 +264,8 @@ class Node:
         """Say in the catalog how things are, and hear what is ordered."""
         if self.catalog is None:
             return
-        url = self._config.node.public_url or f"http://{socket.gethostname()}:{port}"
+        scheme = "https" if self._config.http_server.tls.enabled else "http"
+        url = self._config.node.public_url or f"{scheme}://{socket.gethostname()}:{port}"
         grpc_port = self.entrance.grpc_port
         grpc = f"{urlsplit(url).hostname}:{grpc_port}" if grpc_port else ""
         identity = Identity(self.name, self._uid, VERSION, url, grpc)

@@ -77,9 +77,10 @@ def announce(descriptor: int, config: Config, host: str, port: int, grpc_port: i
         grpc_port: where it listens for gRPC, on the same host as it is reached from here; 0: nowhere.
     """
     host = f"[{host}]" if ":" in host else host
+    scheme = "https" if config.http_server.tls.enabled else "http"
     grpc = f"{host}:{grpc_port}" if grpc_port else None
     line = json.dumps(
-        {"name": config.node.name, "pid": os.getpid(), "http": f"http://{host}:{port}", "grpc": grpc}
+        {"name": config.node.name, "pid": os.getpid(), "http": f"{scheme}://{host}:{port}", "grpc": grpc}
     )
     with open(descriptor, "w", encoding="utf-8") as pipe:
         pipe.write(line + "\n")

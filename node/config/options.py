@@ -131,17 +131,30 @@ class ChannelsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: tuple[Namespace, ...] = ()
 
 
+class HttpTlsOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """`http_server.tls`: our certificate, and whose certificates clients must have; for the whole port."""
+
+    enabled: bool = False
+    # PEM files: certificate chain and key. Read again when they change.
+    cert_pem: str = ""
+    key_pem: str = ""
+    # Authorities of client certificates; given, a client without one of theirs is refused in the handshake.
+    client_ca_pem: str = ""
+
+
 class HttpServerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """`http_server`: the door."""
 
     # Empty: all interfaces. Port 0: any free one.
     address: str = ""
     port: int = 8000
+    tls: HttpTlsOptions = field(default_factory=HttpTlsOptions)
     # Let several nodes of one machine share the port (SO_REUSEPORT).
     reuse_port: bool = False
     # Connections the kernel holds until they are accepted.
     backlog: int = 4096
-    # A request's line and headers, bytes (431 above) and how long they may take to arrive (408).
+    # A request's line and headers, bytes (431 above) and how long they may take to arrive (408); a TLS
+    # handshake may take as long.
     head_bytes_max: int = 16_384
     head_deadline_s: Duration = Duration(10)
     # How long a kept-alive connection may be idle between requests.
@@ -233,7 +246,8 @@ class NodeOptions(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     # How often a node tells the others what it carries.
     info_interval_s: Duration = Duration(3)
-    # Its HTTP port as clients reach it, scheme://host[:port]; empty: http://, the host's name and the port.
+    # Its HTTP port as clients reach it, scheme://host[:port]; empty: http:// or https://, the host's
+    # name and the port.
     public_url: str = ""
     # Sessions it can hold, for placement; 0: client.connection_limit, or what the open
     # files allow, 50,000 at most.

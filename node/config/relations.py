@@ -126,6 +126,9 @@ _FILES = (
     "broker.nats.tls.key_file",
     "broker.nats.credentials_file",
     "broker.nats.nkey_seed_file",
+    "http_server.tls.cert_pem",
+    "http_server.tls.key_pem",
+    "http_server.tls.client_ca_pem",
     "grpc_server.tls.cert_pem",
     "grpc_server.tls.key_pem",
     "grpc_server.tls.client_ca_pem",
@@ -164,6 +167,18 @@ RELATIONS: tuple[Relation, ...] = (
         ("http_server.port",),
         lambda c: 0 <= c.http_server.port <= 65535,
         "is {c.http_server.port}; give 1 to 65535, or 0 for any free port",
+    ),
+    Relation(
+        ("http_server.tls.enabled", "http_server.tls.cert_pem", "http_server.tls.key_pem"),
+        lambda c: (
+            not c.http_server.tls.enabled or bool(c.http_server.tls.cert_pem and c.http_server.tls.key_pem)
+        ),
+        "needs http_server.tls.cert_pem and http_server.tls.key_pem",
+    ),
+    Relation(
+        ("http_server.tls.client_ca_pem", "http_server.tls.enabled"),
+        lambda c: c.http_server.tls.enabled or not c.http_server.tls.client_ca_pem,
+        "asks clients for certificates, which needs http_server.tls.enabled",
     ),
     Relation(
         ("grpc_server.port",),

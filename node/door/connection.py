@@ -1,4 +1,4 @@
-"""One accepted TCP connection, on a plain non-blocking socket.
+"""One accepted TCP connection, on a non-blocking socket, a TlsSocket where the port speaks TLS.
 
 Reading and writing wait on the socket itself: a stream object would cost every client memory and every
 request time. The deadline is a moment of the shared timers, not a cancel scope: when it passes, the

@@ -17,6 +17,7 @@ from node.door.connection import Connection, address_text
 from node.door.counts import Counts
 from node.door.head import Head, HeadError, take_head
 from node.door.listeners import open_listeners
+from node.door.tls import Tls
 from node.timers import Timers
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,7 @@ class Door:
         self._fallback = fallback
         self._timers = timers
         self._metrics = metrics
+        self._tls = Tls(options, metrics) if options.tls.enabled else None
         self._accepting = trio.CancelScope()
         self._connections: set[Connection] = set()
         self._listeners: list[socket.socket] = []
@@ -92,10 +94,12 @@ class Door:
             task_status: told `addresses` once the port is open.
 
         Raises:
-            DoorError: the port cannot be opened.
+            DoorError: the port cannot be opened, or the certificate cannot be used.
 
         On cancellation the listening sockets and every connection are closed at once.
         """
+        if self._tls is not None:
+            self._tls.load()
         self._listeners = listeners = await open_listeners(self._options)
         # Two nurseries: accepting ends before serving does.
         async with trio.open_nursery() as serving:
@@ -106,6 +110,8 @@ class Door:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:
                             accepting.start_soon(self._accept, listener, serving)
+                        if self._tls is not None:
+                            accepting.start_soon(self._tls.watch)
                         task_status.started(self.addresses)
             finally:
                 self._close_listeners()
@@ -172,7 +178,8 @@ class Door:
 
     async def _serve_connection(self, connection: Connection) -> None:
         try:
-            await self._serve_requests(connection)
+            if self._tls is None or await self._tls.secure(connection):
+                await self._serve_requests(connection)
         except Exception as error:
             # The one place for this: trio would end the whole node for a fault that concerns one client.
             self._metrics.failures += 1

@@ -133,6 +133,11 @@ class Served:
         self.clients.append(client)
         return client
 
+    async def connected(self, count: int) -> None:
+        """Wait until so many connections are open."""
+        while len(self.door._connections) != count:  # noqa: ASYNC110 - the door tells nobody
+            await trio.sleep(0.01)
+
 
 @asynccontextmanager
 async def serving(
