@@ -10,6 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from coordinator.capacity import headroom, intake
+from coordinator.members import alike
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport
 
@@ -44,7 +45,7 @@ def forecast(
     """The slowest group.
 
     Args:
-        groups: nodes that leave together, in the order they leave.
+        groups: nodes that leave together, in the order they leave. Their clients go to nodes of their kind.
         serving: every node in rotation that no other plan takes out, those of the groups among them.
         busy: clients that other drains have still to send to the same receivers; they count for the first
             group.
@@ -57,7 +58,9 @@ def forecast(
     for group in groups:
         leaves = {report.instance for report in group}
         stay = [
-            _with(report, connections[report.instance]) for report in serving if report.instance not in leaves
+            _with(report, connections[report.instance])
+            for report in serving
+            if report.instance not in leaves and any(alike(report, left) for left in group)
         ]
         clients = busy + sum(connections[report.instance] for report in group)
         seconds, each_max = intake(clients, stay, natural, settings)

@@ -82,6 +82,12 @@ def alive(view: View, name: str, now: float, ttl_s: float) -> NodeReport | None:
     return member.report if member and now - member.heard_at < ttl_s else None
 
 
+def alike(one: NodeReport, other: NodeReport) -> bool:
+    """Whether clients of one node could go to the other: a transport in common, or none known."""
+    theirs = {address.transport for address in other.addresses}
+    return not theirs or not one.addresses or any(a.transport in theirs for a in one.addresses)
+
+
 def receivers(
     view: View, now: float, ttl_s: float, leaving: Collection[str] = frozenset()
 ) -> list[NodeReport]:

@@ -69,6 +69,17 @@ def test_the_shortest_deadline_that_is_named_is_accepted() -> None:
     refused(nodes=["a"], deadline_s=16)
 
 
+def test_clients_cannot_go_to_a_node_of_another_kind() -> None:
+    """The last node that serves WebSockets is the last one, whatever serves gRPC beside it."""
+    other = report("g")
+    del other.addresses[:]
+    other.addresses.add(transport="grpc", url="g:10000")
+    assert "no other node would be left" in refused(view_of(report("a"), other), nodes=["a"]).words
+    assert planned(view_of(report("a"), report("b"), other), nodes=["a"]).note.startswith(
+        "1000 clients to 1 nodes"
+    )
+
+
 def test_more_clients_than_room_are_refused_with_the_figures() -> None:
     """Before anyone is sent away."""
     view = view_of(report("a", 5_000), report("b", 7_000), report("c", 9_000))
