@@ -1,11 +1,12 @@
 // The demo page in Chromium: tabs that are told what to do, and what they show.
-// Arguments: the browser's program.
+// Arguments: the browser's program, and what else it is started with.
 
 import { chromium } from "playwright-core";
 import { serve, tell } from "./commands.mjs";
 
 const WAIT_MS = 15_000;
-const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox"] });
+const [program, ...more] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", ...more] });
 const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
 const tabs = new Map();
 
