@@ -32,13 +32,7 @@ MAY_IMPORT = {
     "node.access": ("node.access", "node.config", "node.protocol"),
     "node.broker": ("node.broker", "node.config", "node.protocol"),
     # What a node tells of itself, and is told; it knows none of the parts it tells of.
-    "node.catalog": (
-        "node.catalog",
-        "node.broker.interface",
-        "node.broker.nats",
-        "node.config",
-        "protos",
-    ),
+    "node.catalog": ("node.catalog", "node.broker.interface", "node.broker.nats", "node.config", "protos"),
     "node.emulation": ("node.broker.interface",),
     "node.outbox": (),
     "node.hub": ("node.broker.interface", "node.outbox", "node.protocol", "node.telemetry.metrics"),
@@ -76,11 +70,20 @@ MAY_IMPORT = {
         "node.transports",
         "node.commands",
         "node.config",
+        "node.edge",
         "node.emulation",
         "node.hub",
         "node.outbox",
         "node.protocol",
         "node.session",
+    ),
+    "node.edge": (
+        "node.edge",
+        "node.access",
+        "node.broker.interface",
+        "node.protocol",
+        "node.session",
+        "protos",
     ),
     "node.grpc": (
         "node.grpc",
@@ -88,6 +91,7 @@ MAY_IMPORT = {
         "node.api",
         "node.broker.interface",
         "node.config",
+        "node.edge",
         "node.entrance",
         "node.hub",
         "node.protocol",
@@ -146,7 +150,7 @@ BANNED_CALLS = (
     (
         "node",
         "trio.open_memory_channel(math.inf)",
-        "give the channel a bound and decide what happens when it is full",
+        "give it a bound, and decide what happens when it is full",
     ),
     ("node", "structlog.configure", "node/telemetry sets up logging"),
     ("node", "time.sleep", "await trio.sleep: this stops every client of the node"),
@@ -390,9 +394,3 @@ def test_text_is_finished_and_of_no_machine(pattern: re.Pattern[str], advice: st
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if (found := pattern.search(line)) and "#!/" not in line
     )
-
-
-def test_lock_files_name_no_registry() -> None:
-    """Packages come from whatever registry the machine uses: the lock says which, not where from."""
-    lock = (ROOT / "tests" / "integration" / "js" / "package-lock.json").read_text()
-    assert '"resolved"' not in lock, "keep omit-lockfile-registry-resolved in .npmrc and make the lock again"

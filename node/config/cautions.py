@@ -49,7 +49,7 @@ CAUTIONS: tuple[Caution, ...] = (
     ),
     Caution(
         lambda c: c.grpc_api.enabled and c.grpc_api.insecure,
-        "grpc_api.insecure is on: ANYBODY who reaches the gRPC port can publish anywhere; never in production",
+        "grpc_api.insecure is on: ANYBODY who reaches that port can publish anywhere; never in production",
     ),
     Caution(
         lambda c: c.grpc_api.enabled and not c.grpc_api.insecure and not c.grpc_api.key,

@@ -1,22 +1,16 @@
 """The edge's calls that are no sessions: publish once or many times, read history."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import grpc
-import trio
-from google.protobuf.message import DecodeError
-from msgspec import Raw
 
-from node.access import permissions
 from node.access.tokens import Credentials
-from node.broker.interface import BrokerError
-from node.grpc.framing import history_page
-from node.grpc.gate import Context, Gate, undecodable
+from node.edge import calls
+from node.edge.checks import check_size, check_welcome, credentials
+from node.edge.status import CallRefused
+from node.grpc.gate import Context, bearer_token, certified_user
 from node.grpc.loop import Signal, TrioTasks, spawn, stop
-from node.grpc.status import CallRefused, ending_of_failure
 from node.protocol.errors import CommandError
-from node.protocol.messages import ClientInfo, HistoryResult, StreamPosition
 from node.protocol.reasons import INTERNAL
 from node.session import Parts
 from protos import edge_pb2
@@ -24,21 +18,17 @@ from protos import edge_pb2
 # Failures that a summary names; beyond them it counts.
 _FAILURES_MAX = 1000
 
-_T = TypeVar("_T")
-
 
 class Calls:
     """The handlers of calls.
 
     Args:
         parts: the node's.
-        gate: who may call.
         trio_tasks: where the broker is waited for.
     """
 
-    def __init__(self, parts: Parts, gate: Gate, trio_tasks: TrioTasks) -> None:
+    def __init__(self, parts: Parts, trio_tasks: TrioTasks) -> None:
         self._parts = parts
-        self._gate = gate
         self._trio = trio_tasks
         self._publishing: set[_PublishStream] = set()
 
@@ -49,67 +39,33 @@ class Calls:
 
     async def publish(self, message: bytes, context: Context) -> bytes:
         """`Publish`."""
-        self._gate.check_size(message)
-        credentials = self._gate.credentials(context)
-        await self._in_time(self._publish, credentials, message)
-        return edge_pb2.PublishResponse().SerializeToString()
+        check_size(self._parts, message)
+        return await self._trio.run(calls.publish, self._parts, self._credentials(context), message)
+
+    async def history(self, message: bytes, context: Context) -> bytes:
+        """`History`."""
+        check_size(self._parts, message)
+        return await self._trio.run(calls.history, self._parts, self._credentials(context), message)
 
     async def publish_stream(self, _: object, context: Context) -> bytes:
         """`PublishStream`."""
-        self._gate.check_welcome()
-        credentials = self._gate.credentials(context)
-        stream = _PublishStream(lambda message: self._publish_one(credentials, message))
+        check_welcome(self._parts)
+        who = self._credentials(context)
+        stream = _PublishStream(lambda message: self._publish_one(who, message))
         self._publishing.add(stream)
         try:
             return await stream.serve(context)
         finally:
             self._publishing.discard(stream)
 
-    async def history(self, message: bytes, context: Context) -> bytes:
-        """`History`."""
-        self._gate.check_size(message)
-        credentials = self._gate.credentials(context)
-        try:
-            request = edge_pb2.HistoryRequest.FromString(message)
-        except DecodeError:
-            raise undecodable("HistoryRequest") from None
-        result = await self._in_time(self._history, credentials, request)
-        return history_page(request.channel, result).SerializeToString()
+    def _credentials(self, context: Context) -> Credentials:
+        return credentials(self._parts, bearer_token(context), certified_user(context))
 
-    async def _in_time(self, call: Callable[..., Awaitable[_T]], *args: object) -> _T:
-        """Have trio make a call of the broker's.
-
-        Raises:
-            CallRefused: it took too long, or it failed.
-        """
-
-        async def timed() -> _T:
-            with trio.fail_after(self._parts.config.client.command_deadline_s):
-                return await call(*args)
-
-        try:
-            return await self._trio.run(timed)
-        except trio.TooSlowError:
-            raise CallRefused(ending_of_failure(TimeoutError()), "deadline") from None
-        except BrokerError as failure:
-            raise CallRefused(ending_of_failure(failure), "broker") from failure
-
-    async def _publish(self, credentials: Credentials, message: bytes) -> None:
-        try:
-            request = edge_pb2.PublishRequest.FromString(message)
-        except DecodeError:
-            raise undecodable("PublishRequest") from None
-        parts, user = self._parts, credentials.user
-        resolved = parts.rules.resolve(request.channel)
-        permissions.check_publish(user, resolved, parts.config, subscribed=False)
-        info = ClientInfo(user, conn_info=Raw(credentials.info))
-        await parts.publisher.publish(request.channel, request.data, info=info)
-
-    async def _publish_one(self, credentials: Credentials, message: bytes) -> edge_pb2.Failure | None:
+    async def _publish_one(self, who: Credentials, message: bytes) -> edge_pb2.Failure | None:
         """Publish one of many; why it failed, None if it did not."""
-        self._gate.check_size(message)
+        check_size(self._parts, message)
         try:
-            await self._in_time(self._publish, credentials, message)
+            await self._trio.run(calls.publish, self._parts, who, message)
         except CommandError as failure:
             said = f": {failure.detail}" if failure.detail else ""
             error, text = failure.error, f"{failure.error.message}{said}"
@@ -120,20 +76,6 @@ class Calls:
         channel = edge_pb2.PublishRequest.FromString(message).channel
         self._parts.metrics.command_errors[error.code] += 1
         return edge_pb2.Failure(channel=channel, code=error.code, message=text)
-
-    async def _history(self, credentials: Credentials, request: edge_pb2.HistoryRequest) -> HistoryResult:
-        parts = self._parts
-        resolved = parts.rules.resolve(request.channel)
-        resolved.require_history()
-        permissions.check_history(credentials.user, resolved, parts.config, subscribed=False)
-        limit_max = parts.config.client.history_max_publication_limit
-        since = StreamPosition(request.since.offset, request.since.epoch)
-        return await parts.channels.history(
-            request.channel,
-            limit=limit_max if request.limit < 0 else min(request.limit, limit_max),
-            since=since if request.HasField("since") else None,
-            reverse=request.reverse,
-        )
 
 
 class _PublishStream:

@@ -70,8 +70,8 @@ def open_grpc_entrance(parts: Parts, api: Api, readiness: Readiness) -> GrpcEntr
     config = parts.config
     trio_tasks = TrioTasks(parts.writers.nursery)
     gate = Gate(parts)
-    calls = Calls(parts, gate, trio_tasks)
-    streams = Streams(parts, gate, trio_tasks)
+    calls = Calls(parts, trio_tasks)
+    streams = Streams(parts, trio_tasks)
     services: dict[str, Handlers] = {
         EDGE: {
             "Subscribe": grpc.unary_stream_rpc_method_handler(_stream(gate, streams.subscribe)),

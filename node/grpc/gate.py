@@ -1,21 +1,18 @@
-"""Who may call, and how a call that is not served ends: what every handler asks first."""
+"""What a call says of its caller, and how a call that is not served ends."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
 import structlog
 
-from node.access.connect import authenticate
-from node.access.tokens import Credentials
-from node.grpc.status import CallRefused, Ending, ending_of_failure
+from node.edge.status import CallRefused, Ending, ending_of_failure
 from node.protocol.errors import CommandError, RemoteProtocolError
-from node.protocol.messages import ConnectRequest
-from node.protocol.reasons import DISCONNECT_BAD_REQUEST
 from node.session import Parts
 
 log = structlog.get_logger(__name__)
+
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # A call whose answer is one message; a stream is served by one that answers b"", which is not sent.
@@ -52,7 +49,7 @@ def certified_user(context: Context) -> str:
 
 
 class Gate:
-    """The checks.
+    """Makes refusals of handlers what clients see of them.
 
     Args:
         parts: the node's.
@@ -60,38 +57,6 @@ class Gate:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-
-    def check_welcome(self) -> None:
-        """Send a client away for a while: another node, or this one a little later, takes it.
-
-        Raises:
-            CallRefused: UNAVAILABLE, with the time to wait.
-        """
-        if cause := self._parts.refusal():
-            details = "this node takes no new sessions now"
-            raise CallRefused(Ending(grpc.StatusCode.UNAVAILABLE, details), cause)
-
-    def check_size(self, message: bytes) -> None:
-        """See that a client's message is not too long.
-
-        Raises:
-            CallRefused: RESOURCE_EXHAUSTED.
-        """
-        bytes_max = self._parts.config.grpc_server.message_size_limit
-        self._parts.metrics.bytes_in += len(message)
-        if len(message) > bytes_max:
-            details = f"a message of {len(message)} bytes; grpc_server.message_size_limit is {bytes_max}"
-            raise CallRefused(Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, details), "message_size")
-
-    def credentials(self, context: Context) -> Credentials:
-        """Who calls, for a call that is no session.
-
-        Raises:
-            CommandError: the token has expired.
-            RemoteProtocolError: it is no good, or there is none where one is needed.
-        """
-        request = ConnectRequest(token=bearer_token(context))
-        return authenticate(request, self._parts.config.client, time.time(), certified_user(context))
 
     def guarded(self, handler: Handler) -> Handler:
         """A handler whose refusals become status codes, counted and logged.
@@ -114,16 +79,7 @@ class Gate:
         return call
 
 
-def undecodable(name: str) -> RemoteProtocolError:
-    """A message is none of the contract's.
-
-    Args:
-        name: of the message it should be.
-    """
-    return RemoteProtocolError(f"the message is not a Protobuf {name}", DISCONNECT_BAD_REQUEST)
-
-
 async def abort(context: Context, ending: Ending) -> NoReturn:
     """End a call with a status."""
-    await context.abort(ending.code, ending.details, ending.trailing_metadata)
+    await context.abort(_STATUS[ending.code], ending.details, ending.trailing_metadata)
     raise AssertionError("abort returns by raising")

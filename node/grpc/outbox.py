@@ -9,24 +9,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from node.edge.framing import Messages
 from node.grpc.loop import Signal
-
-
-class Messages(bytes):
-    """Several messages as one write: each has a frame of its own on the wire, which grpc makes.
-
-    Attributes:
-        messages: what these bytes are made of.
-    """
-
-    messages: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, messages: tuple[bytes, ...]) -> "Messages":
-        """Several messages, in order."""
-        several = cls(b"".join(messages))
-        several.messages = messages
-        return several
 
 
 class OutboxOwner(Protocol):

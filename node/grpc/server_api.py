@@ -6,7 +6,6 @@ Source: the server API reference, sections 1 and 3.
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-import grpc
 from google.protobuf.message import DecodeError, Message
 from msgspec import Struct
 
@@ -16,9 +15,10 @@ from node.api.methods import Api, run_each
 from node.broker.interface import BrokerError
 from node.config.grpc import GrpcApiOptions
 from node.config.options import HttpApiOptions
-from node.grpc.gate import Context, Handler, metadata, undecodable
+from node.edge.checks import undecodable
+from node.edge.status import CallRefused, Code, Ending
+from node.grpc.gate import Context, Handler, metadata
 from node.grpc.loop import TrioTasks
-from node.grpc.status import CallRefused, Ending
 from node.protocol.errors import CommandError, UnencodablePayload
 from node.protocol.messages import HistoryResult
 from node.protocol.protobuf_structs import fill, learn, struct_from
@@ -26,16 +26,15 @@ from node.protocol.reasons import BAD_REQUEST
 from protos import server_api_pb2
 
 SERVICE = server_api_pb2.DESCRIPTOR.services_by_name["CentrifugoApi"].full_name
-_Code = grpc.StatusCode
 # For callers that ask for errors as statuses; others are UNKNOWN.
 _STATUS = {
-    100: _Code.INTERNAL,
-    102: _Code.NOT_FOUND,
-    104: _Code.NOT_FOUND,
-    107: _Code.INVALID_ARGUMENT,
-    108: _Code.INVALID_ARGUMENT,
-    112: _Code.OUT_OF_RANGE,
-    113: _Code.ALREADY_EXISTS,
+    100: Code.INTERNAL,
+    102: Code.NOT_FOUND,
+    104: Code.NOT_FOUND,
+    107: Code.INVALID_ARGUMENT,
+    108: Code.INVALID_ARGUMENT,
+    112: Code.OUT_OF_RANGE,
+    113: Code.ALREADY_EXISTS,
 }
 
 for _struct in (
@@ -118,7 +117,7 @@ class GrpcServerApi:
                 raise undecodable(f"{kind}Request") from None
             result = await self._trio.run(self._outcome, name, request)
             if self._statuses and isinstance(result, messages.Error):
-                status = _STATUS.get(result.code, _Code.UNKNOWN)
+                status = _STATUS.get(result.code, Code.UNKNOWN)
                 raise CallRefused(Ending(status, result.message, result.code), "api")
             response = response_type()
             _put(response, "error" if isinstance(result, messages.Error) else "result", result)
@@ -170,7 +169,7 @@ class GrpcServerApi:
     def _check_key(self, context: Context) -> None:
         if not self._key.allows(None, metadata(context, "authorization")):
             details = "give the API's key as the metadata `authorization: apikey KEY` (grpc_api.key)"
-            raise CallRefused(Ending(_Code.UNAUTHENTICATED, details), "api_key")
+            raise CallRefused(Ending(Code.UNAUTHENTICATED, details), "api_key")
 
 
 def _put(message: Any, field: str, struct: Struct) -> None:

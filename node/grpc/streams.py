@@ -7,20 +7,19 @@ clients ask for is served on trio's side.
 from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
-from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
-from node.grpc.gate import Context, Gate, abort, bearer_token, certified_user, undecodable
+from node.edge.checks import check_size, check_welcome
+from node.edge.status import CallRefused
+from node.edge.subscribing import Subscribing, channels_of
+from node.grpc.gate import Context, abort, bearer_token, certified_user
 from node.grpc.loop import TrioTasks, spawn, stop
-from node.grpc.status import CallRefused
 from node.grpc.transport import ConnectTransport, GrpcTransport, SubscribeTransport, UniTransport
-from node.protocol.errors import CommandError, RemoteProtocolError
-from node.protocol.messages import Command, StreamPosition
+from node.protocol.errors import RemoteProtocolError
+from node.protocol.messages import Command
 from node.protocol.protobuf_codec import command_from, connect_request_from
-from node.protocol.reasons import BAD_REQUEST, LIMIT_EXCEEDED
 from node.session import Parts
 from node.transports.serving import serve_commands
-from protos import edge_pb2
 
 
 class Streams:
@@ -28,38 +27,37 @@ class Streams:
 
     Args:
         parts: the node's.
-        gate: who may call.
         trio_tasks: where commands are served.
     """
 
-    def __init__(self, parts: Parts, gate: Gate, trio_tasks: TrioTasks) -> None:
+    def __init__(self, parts: Parts, trio_tasks: TrioTasks) -> None:
         self._parts = parts
-        self._gate = gate
         self._trio = trio_tasks
 
     async def subscribe(self, message: bytes, context: Context) -> bytes:
         """`Subscribe` of the edge."""
-        self._gate.check_size(message)
-        channels = self._channels(message)
-        self._gate.check_welcome()
-        transport = SubscribeTransport(self._parts, channels)
-        commands = transport.commands(bearer_token(context))
+        check_size(self._parts, message)
+        channels = channels_of(message, self._parts)
+        check_welcome(self._parts)
+        subscribing = Subscribing(channels)
+        transport = SubscribeTransport(self._parts, subscribing)
+        commands = subscribing.commands(bearer_token(context))
         return await self._serve(transport, context, lambda: self._commands(transport, commands))
 
     async def consume(self, message: bytes, context: Context) -> bytes:
         """`Consume` of the unidirectional service."""
-        self._gate.check_size(message)
+        check_size(self._parts, message)
         request = connect_request_from(message)
         if not request.token:
             request = replace(request, token=bearer_token(context))
-        self._gate.check_welcome()
+        check_welcome(self._parts)
         transport = UniTransport(self._parts)
         commands = [Command(id=1, connect=request)]
         return await self._serve(transport, context, lambda: self._commands(transport, commands))
 
     async def connect(self, _: object, context: Context) -> bytes:
         """`Connect` of the edge."""
-        self._gate.check_welcome()
+        check_welcome(self._parts)
         transport = ConnectTransport(self._parts)
         return await self._serve(transport, context, lambda: self._read(transport, context))
 
@@ -89,7 +87,7 @@ class Streams:
         token = bearer_token(context)
         while (message := await context.read()) is not grpc.aio.EOF:
             try:
-                self._gate.check_size(message)
+                check_size(self._parts, message)
                 command = command_from(message)
             except CallRefused as refused:
                 transport.session.protocol_error(RemoteProtocolError(f"{refused}"))
@@ -101,31 +99,6 @@ class Streams:
                 command = replace(command, connect=replace(command.connect, token=token))
             await self._trio.run(serve_commands, transport.session, (command,))
         transport.finish()
-
-    def _channels(self, message: bytes) -> dict[str, StreamPosition | None]:
-        """What a request asks for.
-
-        Raises:
-            CommandError: a channel cannot be subscribed, whoever asks.
-            RemoteProtocolError: it is no request.
-        """
-        try:
-            asked = edge_pb2.SubscribeRequest.FromString(message).channels
-        except DecodeError:
-            raise undecodable("SubscribeRequest") from None
-        channels: dict[str, StreamPosition | None] = {}
-        for one in asked:
-            try:
-                self._parts.rules.resolve(one.channel)
-            except CommandError as error:
-                raise CommandError(error.error, f"{one.channel}: {error.detail}") from None
-            at = StreamPosition(one.since.offset, one.since.epoch)
-            channels[one.channel] = at if one.HasField("since") else None
-        if not channels or len(channels) < len(asked):
-            raise CommandError(BAD_REQUEST, "name at least one channel, and each once")
-        if len(channels) > self._parts.config.client.channel_limit:
-            raise CommandError(LIMIT_EXCEEDED, "client.channel_limit")
-        return channels
 
 
 async def _hand_on(transport: GrpcTransport, context: Context) -> None:

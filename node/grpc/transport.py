@@ -3,26 +3,15 @@
 A stream ends with a status: why is kept here, and said by the handler when everything queued is out.
 """
 
-from collections.abc import Mapping, Sequence
-
-from node.grpc.framing import EVENTS, PUSHES, REPLIES, edge_position, event
+from node.edge.framing import EVENTS, PUSHES, REPLIES, Messages
+from node.edge.status import Ending, ending_of
+from node.edge.subscribing import Subscribing
 from node.grpc.loop import Signal
-from node.grpc.outbox import GrpcOutbox, Messages
-from node.grpc.status import Ending, ending_of
+from node.grpc.outbox import GrpcOutbox
 from node.hub import Framing
-from node.protocol.messages import (
-    Command,
-    ConnectRequest,
-    Disconnect,
-    Push,
-    Reply,
-    StreamPosition,
-    SubscribeRequest,
-    SubscribeResult,
-)
-from node.protocol.reasons import INSUFFICIENT_STATE, SLOW, DisconnectReason
+from node.protocol.messages import Disconnect, Push, Reply
+from node.protocol.reasons import SLOW, DisconnectReason
 from node.session import Parts, Session
-from protos import edge_pb2
 
 
 class GrpcTransport:
@@ -142,68 +131,28 @@ class SubscribeTransport(GrpcTransport):
 
     Args:
         parts: the node's.
-        channels: what it asks for, each once, and where it stands.
+        subscribing: what it asks for.
     """
 
-    __slots__ = ("_asking", "_channels", "_connected")
+    __slots__ = ("_subscribing",)
     name = "grpc_subscribe"
     unidirectional = True
     ping_message = EVENTS.ping
 
-    def __init__(self, parts: Parts, channels: Mapping[str, StreamPosition | None]) -> None:
-        self._channels = channels
-        # Those whose answer has not come, the next one first.
-        self._asking = list(channels)
-        self._connected = False
+    def __init__(self, parts: Parts, subscribing: Subscribing) -> None:
+        self._subscribing = subscribing
         super().__init__(parts, EVENTS)
 
     @property
     def ending(self) -> Ending | None:
         """See GrpcTransport; a refusal names its channel."""
-        if self._reason is None:
-            return None
-        refused = self._connected and self._asking and not self._reason.reconnect
-        return ending_of(self._reason, self._asking[0] if refused else "")
-
-    def commands(self, token: str) -> Sequence[Command]:
-        """What the call stands for: a connect, then a subscribe per channel."""
-        subscribes = [
-            Command(id=number, subscribe=_subscribe_request(channel, since))
-            for number, (channel, since) in enumerate(self._channels.items(), 2)
-        ]
-        return [Command(id=1, connect=ConnectRequest(token=token)), *subscribes]
+        return self._subscribing.ending(self._reason) if self._reason is not None else None
 
     def encode(self, reply: Reply) -> bytes | None:
         """See GrpcTransport."""
-        if reply.subscribe is None:
-            self._connected = self._connected or reply.push is not None
-            return None
-        return self._subscribed(self._asking.pop(0), reply.subscribe)
+        messages = self._subscribing.encode(reply)
+        return Messages.of(messages) if messages else None
 
     def goodbye(self, reason: DisconnectReason) -> bytes | None:
-        """See GrpcTransport: that something may be missing is said in the stream too."""
-        return event(edge_pb2.Event(gap=edge_pb2.Gap())) if reason is INSUFFICIENT_STATE else None
-
-    def _subscribed(self, channel: str, result: SubscribeResult) -> bytes:
-        since = self._channels[channel]
-        position = edge_position(StreamPosition(result.offset, result.epoch))
-        subscribed = edge_pb2.Subscribed(channel=channel, position=position, recovered=result.recovered)
-        messages = [event(edge_pb2.Event(subscribed=subscribed))]
-        if since is not None and not result.recovered:
-            gap = edge_pb2.Gap(channel=channel, since=edge_position(since), position=position)
-            messages.append(event(edge_pb2.Event(gap=gap)))
-        # Each a message: a client's library limits how long one may be.
-        messages += [EVENTS.publication(channel, publication) for publication in result.publications]
-        return Messages.of(tuple(messages))
-
-
-def _subscribe_request(channel: str, since: StreamPosition | None) -> SubscribeRequest:
-    at = since or StreamPosition()
-    return SubscribeRequest(
-        channel=channel,
-        recover=since is not None,
-        epoch=at.epoch,
-        offset=at.offset,
-        positioned=True,
-        recoverable=True,
-    )
+        """See GrpcTransport."""
+        return self._subscribing.goodbye(reason)

@@ -22,7 +22,7 @@ def on_node(test: Callable[[MemoryNode, Calls], Awaitable[None]], **overrides: o
     async def main() -> None:
         with trio.fail_after(20):
             async with memory_node(**overrides) as node, trio.open_nursery() as nursery:
-                await in_asyncio(test, node, Calls(node.parts, Gate(node.parts), TrioTasks(nursery)))
+                await in_asyncio(test, node, Calls(node.parts, TrioTasks(nursery)))
 
     run(main)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from node.grpc.outbox import GrpcOutbox, Messages
+from node.edge.framing import Messages
+from node.grpc.outbox import GrpcOutbox
 
 
 class Owner:

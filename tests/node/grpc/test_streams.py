@@ -28,7 +28,7 @@ def on_node(test: Test, **overrides: object) -> None:
     async def main() -> None:
         with trio.fail_after(20):
             async with memory_node(**overrides) as node, trio.open_nursery() as nursery:
-                streams = Streams(node.parts, Gate(node.parts), TrioTasks(nursery))
+                streams = Streams(node.parts, TrioTasks(nursery))
                 await in_asyncio(checked, node, streams)
 
     async def checked(node: MemoryNode, streams: Streams) -> None:
@@ -183,7 +183,7 @@ def test_a_node_that_takes_nobody_says_so_before_anything_else() -> None:
 
     async def test(node: MemoryNode, streams: Streams) -> None:
         parts = replace_refusal(node)
-        refusing = Streams(parts, Gate(parts), streams._trio)
+        refusing = Streams(parts, streams._trio)
         guarded = Gate(parts).guarded(refusing.connect)
         context = FakeContext()
         with pytest.raises(Aborted):

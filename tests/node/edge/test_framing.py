@@ -2,8 +2,7 @@
 
 from msgspec import Raw
 
-from node.grpc.framing import EVENTS, PUSHES, REPLIES, edge_position, history_page
-from node.grpc.outbox import Messages
+from node.edge.framing import EVENTS, PUSHES, REPLIES, Messages, edge_position, history_page
 from node.protocol.messages import (
     PING,
     ClientInfo,

@@ -2,10 +2,26 @@
 
 from collections.abc import Sequence
 
-from node.grpc.outbox import Messages
 from node.protocol.messages import PING, ClientInfo, HistoryResult, Publication, Push, Reply, StreamPosition
 from node.protocol.protobuf_codec import push_bytes, reply_bytes
 from protos import edge_pb2
+
+
+class Messages(bytes):
+    """Several messages as one write: each has a frame of its own on the wire, which grpc makes.
+
+    Attributes:
+        messages: what these bytes are made of.
+    """
+
+    messages: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, messages: tuple[bytes, ...]) -> "Messages":
+        """Several messages, in order."""
+        several = cls(b"".join(messages))
+        several.messages = messages
+        return several
 
 
 class ReplyFraming:

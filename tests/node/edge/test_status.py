@@ -4,12 +4,11 @@ import grpc
 import pytest
 
 from node.broker.interface import BrokerUnavailable
-from node.grpc.status import ending_of, ending_of_failure
+from node.edge.status import Code, ending_of, ending_of_failure
 from node.protocol import reasons
 from node.protocol.errors import CommandError, RemoteProtocolError
 from node.protocol.reasons import DisconnectReason, ReplyError
 
-Code = grpc.StatusCode
 DISCONNECTS = [reason for reason in vars(reasons).values() if isinstance(reason, DisconnectReason)]
 ERRORS = [error for error in vars(reasons).values() if isinstance(error, ReplyError)]
 
@@ -60,3 +59,9 @@ def test_other_failures_have_theirs() -> None:
     assert ending_of_failure(RemoteProtocolError("no such thing")).code is Code.INVALID_ARGUMENT
     assert ending_of_failure(BrokerUnavailable("away")).code is Code.UNAVAILABLE
     assert ending_of_failure(TimeoutError()).code is Code.DEADLINE_EXCEEDED
+
+
+def test_the_codes_are_those_of_grpc() -> None:
+    """Names and numbers."""
+    numbers = {code.name: code.value[0] for code in grpc.StatusCode}
+    assert all(numbers[code.name] == code for code in Code)
