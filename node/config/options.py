@@ -14,6 +14,7 @@ from node.config.durations import Duration as Duration  # noqa: PLC0414 - marks 
 from node.config.grpc import GrpcApiOptions, GrpcServerOptions, UniGrpcOptions
 from node.config.transports import (
     EmulationOptions,
+    GrpcWebOptions,
     HttpStreamOptions,
     SseOptions,
     UniHttpStreamOptions,
@@ -307,6 +308,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     grpc_server: GrpcServerOptions = field(default_factory=GrpcServerOptions)
     grpc_api: GrpcApiOptions = field(default_factory=GrpcApiOptions)
     uni_grpc: UniGrpcOptions = field(default_factory=UniGrpcOptions)
+    grpc_web: GrpcWebOptions = field(default_factory=GrpcWebOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
     history: HistoryRunOptions = field(default_factory=HistoryRunOptions)
     log: LogOptions = field(default_factory=LogOptions)

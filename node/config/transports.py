@@ -57,6 +57,12 @@ class HttpStreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
     max_request_body_size: int = _SIZE_MAX
 
 
+class GrpcWebOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """`grpc_web`: the edge service for pages, /broadcast.edge.v1.Edge/...; limits: `grpc_server`."""
+
+    enabled: bool = False
+
+
 class EmulationOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """`emulation`: /emulation, there if `sse` or `http_stream` is."""
 

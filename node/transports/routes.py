@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from node.config.options import Config
 from node.session import Parts
-from node.transports import emulation_post, http_stream, sse, websocket
+from node.transports import emulation_post, grpc_web, http_stream, sse, websocket
 
 # Serves one request, of the door's own connection and head; returns whether another one may follow.
 Serve = Callable[..., Awaitable[bool]]
@@ -38,6 +38,8 @@ def routes(parts: Parts) -> Routes:
     streams |= {path: partial(http_stream.serve, parts=parts) for path, on in switches.items() if on}
     if config.sse.enabled or config.http_stream.enabled:
         streams[emulation_post.PATH] = partial(emulation_post.serve, parts=parts)
+    if config.grpc_web.enabled:
+        streams |= {path: partial(grpc_web.serve, parts=parts) for path in grpc_web.PATHS}
     paths = [*websocket.PATHS, *([websocket.UNI_PATH] if config.uni_websocket.enabled else ())]
     return Routes(streams, {path: partial(websocket.serve, parts=parts) for path in paths})
 
@@ -45,4 +47,4 @@ def routes(parts: Parts) -> Routes:
 def body_bytes_max(config: Config) -> int:
     """The longest body that any of these requests may have; each path has a limit of its own below that."""
     sections = (config.sse, config.http_stream, config.emulation, config.uni_sse, config.uni_http_stream)
-    return max(section.max_request_body_size for section in sections)
+    return max(grpc_web.body_bytes_max(config), *(section.max_request_body_size for section in sections))

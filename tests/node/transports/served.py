@@ -17,6 +17,7 @@ from node.config.options import (
 )
 from node.config.transports import (
     EmulationOptions,
+    GrpcWebOptions,
     HttpStreamOptions,
     SseOptions,
     UniHttpStreamOptions,
@@ -46,6 +47,7 @@ CONFIG = Config(
     http_stream=HttpStreamOptions(enabled=True, max_request_body_size=10_000),
     emulation=EmulationOptions(max_request_body_size=10_000),
     uni_http_stream=UniHttpStreamOptions(enabled=True),
+    grpc_web=GrpcWebOptions(enabled=True),
 )
 
 
