@@ -47,4 +47,5 @@ def routes(parts: Parts) -> Routes:
 def body_bytes_max(config: Config) -> int:
     """The longest body that any of these requests may have; each path has a limit of its own below that."""
     sections = (config.sse, config.http_stream, config.emulation, config.uni_sse, config.uni_http_stream)
-    return max(grpc_web.body_bytes_max(config), *(section.max_request_body_size for section in sections))
+    sizes = [section.max_request_body_size for section in sections]
+    return max(*sizes, grpc_web.body_bytes_max(config) if config.grpc_web.enabled else 0)

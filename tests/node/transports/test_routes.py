@@ -16,6 +16,7 @@ ALWAYS = {"/connection/websocket", "/ws", "/connection/uni_sse", "/sse"}
         ("http_stream", {"/connection/http_stream", "/emulation"}),
         ("uni_http_stream", {"/connection/uni_http_stream"}),
         ("uni_websocket", {"/connection/uni_websocket"}),
+        ("grpc_web", {f"/broadcast.edge.v1.Edge/{method}" for method in ("Publish", "History", "Subscribe")}),
     ],
 )
 async def test_each_transport_has_its_switch(section: str, paths: set[str], nursery: trio.Nursery) -> None:
@@ -28,5 +29,6 @@ async def test_each_transport_has_its_switch(section: str, paths: set[str], nurs
 
 def test_the_longest_body_of_all() -> None:
     """What is read before it is known whose it is may be as long as the longest one allowed."""
-    assert body_bytes_max(config(emulation__max_request_body_size=100_000)) == 100_000
+    assert body_bytes_max(config(emulation__max_request_body_size=70_000)) == 70_000
+    assert body_bytes_max(config(grpc_web__enabled=True)) == 87_388
     assert body_bytes_max(config(uni_http_stream__max_request_body_size=10)) == 65_536
