@@ -7,8 +7,8 @@ it never waits for a client.
 Promises, for every implementation (tests/contracts/broker.py runs against each):
 
 * **Order.** Live messages of one channel arrive in the order the store gave them offsets. A live copy
-  can be missing or doubled; `Live.previous` shows it. Plain messages (offset 0) arrive at most once, in
-  order per publisher.
+  can be missing or doubled; `Live.previous` shows it. Plain messages (offset 0) arrive at most once, those
+  of one publisher over one node in order.
 * **Acceptance.** `publish` with `history` returns only when the message is stored; a retry with the same
   `message_id` returns the first one's position. Without `history` it returns once handed over.
 * **Interest.** When `subscribe` returns, every message published from then on has a live copy on its
