@@ -3,19 +3,24 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from deploy.cli import COMMANDS
 from node.config.load import load
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_configuration_it_shows_is_one(tmp_path: Path) -> None:
-    """Every YAML block loads: no option renamed, no relation broken."""
+def test_the_configuration_it_shows_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every YAML block loads: no option renamed, no relation broken; the files they name are there."""
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert blocks
     for block in blocks:
         file = tmp_path / "node.yaml"
         file.write_text(block)
+        for name in re.findall(r"\S+\.pem", block):
+            (tmp_path / name).touch()
         load(file, {})
 
 
