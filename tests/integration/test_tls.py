@@ -5,10 +5,11 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -208,6 +209,42 @@ async def test_a_client_that_never_reads_is_closed(authority: Authority, node: N
                 came += b'"pub"' in frame.payload
             assert frame.close == (3008, "slow")
             assert 0 < came < sent
+
+
+async def test_300_connections_that_come_and_go(authority: Authority, node: NodeProcess) -> None:
+    """Dropped at any point of TLS, reset or closed, in crowds: nothing of them stays, nothing fails."""
+    hello = ssl.MemoryBIO()
+    half = authority.client_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        half.do_handshake()
+    first = hello.read()
+
+    async def come_and_go(number: int) -> None:
+        stage = number % 5
+        if stage < 3:
+            stream = await trio.open_tcp_stream("127.0.0.1", node.port)
+            await stream.send_all((first[:40], first, b"GET / HTTP/1.1")[stage])
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", number % 2, 0))
+            await stream.aclose()
+            return
+        async with connection(authority, node) as raw:
+            if stage == 4:
+                await raw.connected()
+                await raw.send_text('{"id":2,"subscribe":{"channel":"news"}}')
+
+    with trio.fail_after(DEADLINE_S):
+        async with connection(authority, node) as asking:
+            before = await metrics(asking)
+            for _ in range(3):
+                async with trio.open_nursery() as nursery:
+                    for number in range(100):
+                        nursery.start_soon(come_and_go, number)
+            after = await metrics(asking)
+            while after["broadcast_door_connections"] > 1:
+                await trio.sleep(0.05)
+                after = await metrics(asking)
+    assert after["broadcast_failures_total"] == before["broadcast_failures_total"]
+    assert sum(value for name, value in after.items() if name.startswith("broadcast_connections{")) == 0
 
 
 @pytest.mark.browser
