@@ -174,6 +174,7 @@ ENTRY_POINTS = {
     "chaos.workload.__main__",
     "chaos.providers",
     "chaos.control",
+    "deploy.helm.broadcast-cluster.files.two_nodes",  # mounted into the pod of `helm test`
 }
 
 

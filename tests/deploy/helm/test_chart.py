@@ -1,0 +1,240 @@
+"""What the chart renders: objects that Kubernetes takes, in the restricted profile, and a usable config."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from node.config.load import load
+from node.config.options import Config
+from node.config.schema import ENV_NAMES
+from node.telemetry.series import BROKER_COUNTERS, OBSERVED, SERIES
+from tests.deploy.helm.engine import CASES, CHART, Refused, helm, one, pods, render, rendered
+from tests.deploy.helm.generated import files
+
+cases = pytest.mark.parametrize("case", CASES)
+# Their schemas come with their own operators; what is checked of them here is written out below.
+CUSTOM = {"HTTPRoute", "GRPCRoute", "PodMonitor"}
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+
+
+def config_of(objects: Any, tmp_path: Path, environ: dict[str, str] | None = None) -> Config:
+    """What a pod's program reads."""
+    found = next(o for o in objects if o["kind"] == "ConfigMap" and "config.yaml" in o["data"])
+    file = tmp_path / "config.yaml"
+    file.write_text(found["data"]["config.yaml"])
+    return load(file, environ or {})
+
+
+@cases
+def test_lint(case: str) -> None:
+    """Helm itself finds nothing to complain about."""
+    path = CASES[case]
+    helm("lint", "--strict", CHART, *(["--values", path] if path else []))
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+@cases
+def test_objects_follow_the_schemas_of_kubernetes(case: str, version: str) -> None:
+    """No field that Kubernetes does not know, none missing, none of another type."""
+    validator = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
+    for each in rendered(case):
+        if each["kind"] not in CUSTOM:
+            validator.validate(each, version, strict=True)
+
+
+@cases
+def test_objects_are_named_once_and_fit(case: str) -> None:
+    """Two objects of one name would overwrite each other; names and labels have their limits."""
+    names = [(each["kind"], each["metadata"]["name"]) for each in rendered(case)]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 63 for _, name in names)
+
+
+def test_long_names_fit() -> None:
+    """A release's name of 53 characters, the longest, leaves room for what is put behind it."""
+    for each in render(name="r" * 53):
+        assert len(each["metadata"]["name"]) <= 58
+        assert all(len(str(value)) <= 63 for value in each["metadata"]["labels"].values())
+
+
+@cases
+def test_pods_pass_the_restricted_profile(case: str) -> None:
+    """Every pod, the test's too: a namespace that enforces `restricted` takes all of them."""
+    for name, pod in pods(rendered(case)).items():
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True, name
+        assert security["runAsUser"] > 0, name
+        assert security["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost"), name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
+        assert pod["automountServiceAccountToken"] is False, name
+        for volume in pod.get("volumes", []):
+            assert (volume.keys() - {"name"}) <= RESTRICTED_VOLUMES, name
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, name
+            assert own["readOnlyRootFilesystem"] is True, name
+            assert own["capabilities"] == {"drop": ["ALL"]}, name
+            assert "privileged" not in own, name
+            assert all("hostPort" not in port for port in container.get("ports", [])), name
+
+
+@cases
+def test_the_program_takes_its_config(case: str, tmp_path: Path) -> None:
+    """No option renamed, no relation broken: what the chart writes is what a node reads."""
+    config = config_of(rendered(case), tmp_path)
+    assert "127.0.0.1" not in config.broker.nats.url
+
+
+@cases
+def test_environment_variables_are_options(case: str) -> None:
+    """A node refuses to start over a BROADCAST_ variable that is no option; the chart sets none."""
+    for each in rendered(case):
+        if each["kind"] == "Secret":
+            assert each["data"].keys() <= ENV_NAMES.keys()
+    for pod in pods(rendered(case)).values():
+        assert pod["enableServiceLinks"] is False
+        named = {variable["name"] for variable in pod["containers"][0].get("env", [])}
+        assert {name for name in named if name.startswith("BROADCAST_")} <= ENV_NAMES.keys()
+
+
+def test_an_unknown_option_is_refused() -> None:
+    """A typing error in `config` is found by Helm and not by pods that do not start."""
+    with pytest.raises(Refused, match="insecur"):
+        render({"config": {"client": {"insecur": True}}})
+
+
+def test_nats_gets_every_server_and_three_copies(tmp_path: Path) -> None:
+    """Nodes know all servers by name, and streams survive the loss of one."""
+    nats = config_of(rendered("default"), tmp_path).broker.nats
+    name = nats.url.split(",")[0].split("/")[2].split("-0.")[0]
+    assert nats.url == ",".join(f"nats://{name}-{i}.{name}-headless:4222" for i in range(3))
+    assert nats.stream_replicas == 3
+    service = one(rendered("default"), "Service", f"{name}-headless")
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    assert one(rendered("default"), "StatefulSet", name)["spec"]["serviceName"] == f"{name}-headless"
+
+
+def test_an_option_given_wins_over_what_the_chart_knows(tmp_path: Path) -> None:
+    """`config` has the last word."""
+    objects = render({"config": {"broker": {"nats": {"stream_replicas": 1}}}})
+    assert config_of(objects, tmp_path).broker.nats.stream_replicas == 1
+
+
+def test_large_numbers_arrive_as_they_are(tmp_path: Path) -> None:
+    """Helm reads numbers as floating point; the program must not see 1.048576e+06."""
+    objects = render({"config": {"client": {"queue_max_size": 16_777_216}}})
+    assert config_of(objects, tmp_path).client.queue_max_size == 16_777_216
+
+
+def test_consul_is_used_when_it_is_named(tmp_path: Path) -> None:
+    """One value moves the catalog."""
+    catalog = config_of(rendered("everything-values"), tmp_path).catalog
+    assert (catalog.type, catalog.consul.url) == ("consul", "http://consul.consul.svc:8500")
+
+
+@pytest.mark.parametrize("case", ["everything-values", "autoscaling-cpu-values"])
+def test_api_and_metrics_are_exposed_only_when_asked_for(case: str) -> None:
+    """Neither by Ingress nor by routes, unless the values say so."""
+    asked = case == "autoscaling-cpu-values"
+    paths = set()
+    for each in rendered(case):
+        if each["kind"] == "Ingress":
+            paths |= {path["path"] for rule in each["spec"]["rules"] for path in rule["http"]["paths"]}
+        if each["kind"] == "HTTPRoute":
+            paths |= {match["path"]["value"] for rule in each["spec"]["rules"] for match in rule["matches"]}
+        if each["kind"] == "GRPCRoute":
+            assert "CentrifugoApi" not in json.dumps(each)
+    assert {"/connection", "/emulation", "/ws", "/sse"} <= paths
+    assert ({"/api", "/metrics"} <= paths) is asked
+    assert "/" not in paths
+
+
+def test_long_connections_outlive_proxies() -> None:
+    """Routes have no deadline, an Ingress has one far above the ping interval, and nothing is collected."""
+    ingress = next(o for o in rendered("everything-values") if o["kind"] == "Ingress")["metadata"][
+        "annotations"
+    ]
+    assert int(ingress["nginx.ingress.kubernetes.io/proxy-read-timeout"]) >= 3600
+    assert ingress["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
+    route = next(o for o in rendered("everything-values") if o["kind"] == "HTTPRoute")
+    assert all(
+        rule["timeouts"] == {"request": "0s", "backendRequest": "0s"} for rule in route["spec"]["rules"]
+    )
+
+
+@cases
+def test_selectors_find_their_pods(case: str) -> None:
+    """Every Service, budget and policy selects the pods of exactly one component."""
+    labels = [
+        each["spec"]["template"]["metadata"]["labels"]
+        for each in rendered(case)
+        if each["kind"] in ("Deployment", "StatefulSet")
+    ]
+    for each in rendered(case):
+        selector = {
+            "Service": lambda spec: spec["selector"],
+            "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
+            "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
+        }.get(each["kind"])
+        if selector:
+            wanted = selector(each["spec"]).items()
+            assert sum(wanted <= found.items() for found in labels) == 1, each["metadata"]["name"]
+
+
+def test_keys_are_generated_and_can_be_given() -> None:
+    """An installation without any value for them has keys of its own, long enough for HS256."""
+    (secret,) = [o for o in rendered("default") if o["kind"] == "Secret"]
+    assert set(secret["data"]) == {
+        "BROADCAST_CLIENT_TOKEN_HMAC_SECRET_KEY", "BROADCAST_HTTP_API_KEY", "BROADCAST_COORDINATOR_TOKEN",
+    }  # fmt: skip
+    assert not [o for o in rendered("external-nats-values") if o["kind"] == "Secret"]
+    (secret,) = [
+        o for o in render({"secret": {"values": {"BROADCAST_HTTP_API_KEY": "abc"}}}) if o["kind"] == "Secret"
+    ]
+    assert secret["data"]["BROADCAST_HTTP_API_KEY"] == "YWJj"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_generated_files_are_current(path: Path) -> None:
+    """The README's table and the schema are what values.yaml and the options make them."""
+    assert path.read_text() == files()[path], "run: python -m tests.deploy.helm.generated"
+
+
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    """No panel stays empty because a metric has another name."""
+    dashboard = json.loads((CHART / "files" / "dashboard.json").read_text())
+    asked = set()
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            asked |= set(re.findall(r"\bbroadcast_[a-z_]+", target["expr"]))
+    nodes = {f"broadcast_{row.name}" + ("_total" if row.counter else "") for row in SERIES}
+    nodes |= {f"broadcast_{name}" for name in OBSERVED} | {
+        f"broadcast_{name}_total" for name in BROKER_COUNTERS
+    }
+    nodes |= {"broadcast_sent_away_total", "broadcast_loop_lag_seconds_bucket"}
+    coordinators = {"broadcast_coordinator_nodes", "broadcast_coordinator_leading"}
+    assert asked - nodes - coordinators == set()
+
+
+@cases
+def test_notes_are_rendered(case: str) -> None:
+    """Whoever installs is told what to do next."""
+    path = CASES[case]
+    values = ["--values", path] if path else []
+    told = helm("install", "broadcast", CHART, "--dry-run=client", *values)
+    assert "rollout status deployment/broadcast" in told.split("NOTES:")[1]
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] in told

@@ -1,0 +1,115 @@
+"""What the chart hands to programs, tried with them: nats-server, a node, and what `helm test` runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.helm.engine import CASES, CHART, one, rendered
+from tests.nats_server import NatsServer
+
+BROADCAST = Path(sys.executable).with_name("broadcast")
+KEYS = {
+    "BROADCAST_CLIENT_TOKEN_HMAC_SECRET_KEY": "0123456789abcdef0123456789abcdef",
+    "BROADCAST_HTTP_API_KEY": "only-for-tests",
+}
+
+
+class Nodes:
+    """Nodes with the chart's own config, except that their NATS is here and has one server."""
+
+    def __init__(self, config: Path, nats: NatsServer) -> None:
+        self._config = config
+        self._nats = nats
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *before: str) -> str:
+        """Start one, behind the words of another program; returns HOST:PORT."""
+        reader, writer = os.pipe()
+        settings = ["--set", "broker.nats.stream_replicas=1", "--set", "http_server.address=127.0.0.1"]
+        command = [*before, str(BROADCAST), "node", "--config", str(self._config), "--http-port", "0"]
+        command += ["--nats", self._nats.url, *settings, "--ready-fd", str(writer)]
+        process = subprocess.Popen(command, pass_fds=[writer], env={**os.environ, **KEYS})
+        self.processes.append(process)
+        os.close(writer)
+        with os.fdopen(reader) as ready:
+            return str(json.loads(ready.readline())["http"]).removeprefix("http://")
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Nothing yet; what was started ends with the test."""
+    found = next(o for o in rendered("default") if o["kind"] == "ConfigMap" and "config.yaml" in o["data"])
+    config = tmp_path / "config.yaml"
+    config.write_text(found["data"]["config.yaml"])
+    with NatsServer() as nats:
+        started = Nodes(config, nats)
+        try:
+            yield started
+        finally:
+            for process in started.processes:
+                process.kill()
+                process.wait()
+
+
+def two_nodes(*arguments: str, **keys: str) -> subprocess.CompletedProcess[str]:
+    """Run the program of `helm test`."""
+    command = [sys.executable, str(CHART / "files" / "two_nodes.py"), *arguments]
+    return subprocess.run(
+        command, env={**os.environ, **KEYS, **keys}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_test_of_the_chart_passes_on_two_nodes_and_fails_without(nodes: Nodes) -> None:
+    """With the default config and the keys of the Secret, `helm test` publishes and receives both ways."""
+    first, second = nodes.start(), nodes.start()
+    done = two_nodes(first, second, "helm-test")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("received at") == 2
+    for wrong in ({"BROADCAST_HTTP_API_KEY": "wrong"}, {"BROADCAST_CLIENT_TOKEN_HMAC_SECRET_KEY": "x" * 32}):
+        assert two_nodes(first, second, "helm-test", **wrong).returncode != 0
+    assert "two nodes are needed" in two_nodes(first, "helm-test").stderr
+
+
+def test_process_1_of_a_container_drains_on_sigterm(nodes: Nodes) -> None:
+    """A process 1 gets only the signals it handles itself: the node does, and ends with exit code 0."""
+    namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    try:
+        subprocess.run([*namespace, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine makes no process namespaces: `unshare --user --pid` fails")
+    nodes.start(*namespace)
+    (process,) = nodes.processes
+    (child,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    numbers = Path(f"/proc/{child}/status").read_text().split("NSpid:")[1].splitlines()[0].split()
+    assert numbers[-1] == "1"
+    os.kill(child, signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nats_takes_its_config(case: str, tmp_path: Path) -> None:
+    """nats-server itself reads what the chart writes for it."""
+    maps = [o["data"]["nats.conf"] for o in rendered(case) if "nats.conf" in o.get("data", {})]
+    if not maps:
+        assert case == "external-nats-values"
+        return
+    file = tmp_path / "nats.conf"
+    file.write_text(maps[0])
+    environ = {"POD_NAME": "nats-0", "BROADCAST_BROKER_NATS_USER": "a", "BROADCAST_BROKER_NATS_PASSWORD": "b"}
+    program = BROADCAST.with_name("nats-server")
+    done = subprocess.run(
+        [program, "-t", "-c", file], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_budget_of_nats_keeps_a_majority() -> None:
+    """One server at a time: two of three keep every stream writable."""
+    budget = one(rendered("default"), "PodDisruptionBudget", "broadcast-broadcast-cluster-nats")
+    assert budget["spec"]["maxUnavailable"] == 1
