@@ -63,12 +63,27 @@ def test_what_had_no_answer_may_come_late() -> None:
     assert check(story.delivered("c1", "b", "a", channel=PLAIN).recorded(), BOUNDS).state == "valid"
 
 
-def test_another_node_may_be_quicker() -> None:
-    """A publisher that goes to another node can overtake what the first one still has on its way."""
-    story = Story().connected("c1").subscribed("c1", PLAIN).published("a", channel=PLAIN)
+def _overtaken(pause_s: float, *, broken: bool = False) -> Story:
+    """A publisher goes to another node after a pause, and what it sent there comes first."""
+    story = Story().connected("c1").subscribed("c1", PLAIN)
+    if broken:
+        story.fault("link-slow node-1")
+    story.published("a", channel=PLAIN).wait(pause_s)
     story.tell(Published(story.t + 0.01, "invoke", "b", "p", PLAIN, "node-2"))
     story.tell(Published(story.t + 0.02, "ok", "b", "p", PLAIN, "node-2"))
-    assert check(story.wait(1).delivered("c1", "b", "a", channel=PLAIN).recorded(), BOUNDS).state == "valid"
+    return story.wait(1).delivered("c1", "b", "a", channel=PLAIN)
+
+
+def test_another_node_may_be_quicker() -> None:
+    """A publisher that goes to another node can overtake what the first one still has on its way."""
+    assert check(_overtaken(0.1).recorded(), BOUNDS).state == "valid"
+    assert check(_overtaken(5, broken=True).recorded(), BOUNDS).state == "valid"
+
+
+def test_another_node_keeps_the_order_once_the_first_has_delivered() -> None:
+    """While nothing is broken, a node has nothing on its way any more after a moment."""
+    verdict = check(_overtaken(5).recorded(), BOUNDS)
+    assert places(verdict) == [("c1", "a", "came after the publisher's later b")]
 
 
 def test_a_repetition_on_a_plain_channel_is_not_a_reordering() -> None:
