@@ -4,6 +4,9 @@ Behind a load balancer that spreads evenly a plan cannot choose who receives: ev
 share of the clients sent away, and the weakest one sets the pace for all. So the safe total is the number
 of receivers with room times what the weakest of them can take. Clients that are placed by `/discover` go
 where there is more room; what they bring shows up as arrivals there, and is subtracted like any other.
+
+Nodes of different kinds take different clients. What is reckoned here is of receivers of one kind; `budgets`
+does it for each.
 """
 
 import math
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+from coordinator.members import Kind, by_kind
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport
 
@@ -74,11 +78,18 @@ def connect_rate(report: NodeReport, settings: PlanSettings) -> float:
     return rate * min(1.0, LOOP_LAG_MAX_S / report.loop_lag_s) if report.loop_lag_s > 0 else rate
 
 
+def budgets(
+    receivers: Iterable[NodeReport], natural: Mapping[str, float], settings: PlanSettings
+) -> dict[Kind, Budget]:
+    """The budget of each kind of node; see `budget`."""
+    return {each: budget(alike, natural, settings) for each, alike in by_kind(receivers).items()}
+
+
 def budget(receivers: Iterable[NodeReport], natural: Mapping[str, float], settings: PlanSettings) -> Budget:
     """What all plans together may send to these nodes now.
 
     Args:
-        receivers: every node in rotation; the full ones among them count for nothing.
+        receivers: every node of one kind in rotation; the full ones among them count for nothing.
         natural: by instance, new sessions per second that no plan caused.
         settings: see there.
     """

@@ -2,7 +2,7 @@
 together.
 
 In a rolling drain the clients of the first nodes are on the later ones when their turn comes, so that a
-later node may have far more clients than it has now. Pure.
+later node may have far more clients than it has now. All nodes here are of one kind. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from itertools import chain
 from typing import NamedTuple
 
 from coordinator.capacity import headroom, intake
-from coordinator.members import alike
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport
 
@@ -45,8 +44,9 @@ def forecast(
     """The slowest group.
 
     Args:
-        groups: nodes that leave together, in the order they leave. Their clients go to nodes of their kind.
-        serving: every node in rotation that no other plan takes out, those of the groups among them.
+        groups: nodes that leave together, in the order they leave.
+        serving: every node of their kind in rotation that no other plan takes out, those of the groups among
+            them.
         busy: clients that other drains have still to send to the same receivers; they count for the first
             group.
         returning: a group is back, empty, before the next leaves.
@@ -58,9 +58,7 @@ def forecast(
     for group in groups:
         leaves = {report.instance for report in group}
         stay = [
-            _with(report, connections[report.instance])
-            for report in serving
-            if report.instance not in leaves and any(alike(report, left) for left in group)
+            _with(report, connections[report.instance]) for report in serving if report.instance not in leaves
         ]
         clients = busy + sum(connections[report.instance] for report in group)
         seconds, each_max = intake(clients, stay, natural, settings)

@@ -12,7 +12,7 @@ from enum import Enum
 
 from coordinator.drain_forecast import Forecast, forecast
 from coordinator.drain_steps import UNFINISHED, report_of, rolling
-from coordinator.members import View, alive, living, receivers
+from coordinator.members import Kind, View, alive, by_kind, kind_of, living, receivers
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport, NodeStep, Plan
 from protos.coordinator_pb2 import DrainRequest
@@ -221,26 +221,44 @@ def _unknown(name: str, view: View) -> Refusal:
 
 
 def _forecast(plan: Plan, view: View, others: Sequence[Plan], now: float, settings: PlanSettings) -> Forecast:
+    """The slowest of all kinds of nodes in the plan; one without receivers before all."""
     size = plan.unavailable_max if rolling(plan) else len(plan.steps)
-    reports = [report_of(step, view) or NodeReport() for step in plan.steps]
-    groups = [reports[at : at + size] for at in range(0, len(reports), size)]
+    reports = [report_of(step, view) for step in plan.steps]
+    batches = [by_kind(filter(None, reports[at : at + size])) for at in range(0, len(reports), size)]
     stay = receivers(view, now, settings.ttl_s, leaving(others))
-    busy = sum(
-        step.connections
-        for other in others
-        if other.kind == Plan.DRAIN and other.state == Plan.RUNNING
-        for step in other.steps
-        if step.state in UNFINISHED
-    )
-    # While nobody is sent away, all that arrives comes by itself; otherwise nobody can tell from a report.
-    natural = {} if busy else {report.instance: report.connect_rate for report in stay}
-    return forecast(groups, stay, busy, rolling(plan), natural, settings)
+    busy = _busy(others, view)
+    slowest = Forecast(0.0, 0, len(stay), 0)
+    for each, serving in by_kind(stay).items():
+        groups = [batch[each] for batch in batches if batch[each]]
+        if not groups:
+            continue
+        # While nobody is sent away, all that arrives comes by itself; otherwise nobody can tell from a
+        # report.
+        natural = {} if busy[each] else {report.instance: report.connect_rate for report in serving}
+        ahead = forecast(groups, serving, busy[each], rolling(plan), natural, settings)
+        slowest = max(slowest, ahead, key=lambda one: (not one.receivers, one.seconds))
+    return slowest
+
+
+def _busy(others: Sequence[Plan], view: View) -> dict[Kind, int]:
+    """By kind, the clients that running drains have still to send away."""
+    busy = dict.fromkeys(Kind, 0)
+    for other in others:
+        if other.kind != Plan.DRAIN or other.state != Plan.RUNNING:
+            continue
+        for step in other.steps:
+            each = kind_of(view, step)
+            if each and step.state in UNFINISHED:
+                busy[each] += step.connections
+    return busy
 
 
 def _words(plan: Plan, ahead: Forecast) -> str:
     if ahead.seconds == math.inf or not ahead.receivers:
         return "forced: the other nodes cannot take all clients"
     most = "the slowest step has" if rolling(plan) else ""
+    if not most and ahead.clients < sum(step.connections for step in plan.steps):
+        most = "the slower kind of node has"
     return (
         f"{most} {ahead.clients} clients to {ahead.receivers} nodes: about {math.ceil(ahead.seconds)} s"
         f" of {plan.deadline_s:g} s"

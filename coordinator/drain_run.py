@@ -3,19 +3,22 @@
 Pure; plans are given as copies that may be changed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from coordinator import drain_steps
 from coordinator.capacity import Budget
 from coordinator.drain_plan import check, leaving, plan_of
-from coordinator.drain_steps import UNFINISHED, rolling
-from coordinator.members import View, alive, living, receivers
+from coordinator.drain_steps import UNFINISHED, report_of, rolling
+from coordinator.members import Kind, View, alive, by_kind, kind, living, receivers
 from coordinator.pace import Drain, shares
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
 
 # How long a node is told to serve again before it is given up.
 SERVE_LIMIT_S = 30.0
+
+_Sender = tuple[Plan, NodeStep, NodeReport]
 
 
 def adopt(plans: list[Plan], view: View, now: float, settings: PlanSettings) -> None:
@@ -68,15 +71,20 @@ def advance(plans: Sequence[Plan], view: View, now: float, elapsed_s: float, set
 
 
 def set_rates(
-    plans: Sequence[Plan], view: View, now: float, can_take: Budget, settings: PlanSettings
+    plans: Sequence[Plan], view: View, now: float, can_take: Mapping[Kind, Budget], settings: PlanSettings
 ) -> None:
-    """Share what the receivers can take among the nodes that send clients away now."""
-    sending = []
+    """Share what the receivers of each kind can take among the nodes that send such clients away now."""
+    sending: defaultdict[Kind, list[_Sender]] = defaultdict(list)
     for plan, step in _active(plans):
         report = alive(view, step.node, now, settings.ttl_s)
         step.rate = step.remaining_s = 0.0
         if step.state == NodeStep.SENDING and report and report.instance == step.instance:
-            sending.append((plan, step, report))
+            sending[kind(report)].append((plan, step, report))
+    for each, senders in sending.items():
+        _share(senders, can_take[each], settings)
+
+
+def _share(sending: Sequence[_Sender], can_take: Budget, settings: PlanSettings) -> None:
     drains = [Drain(report.connections, step.ends_in_s) for _, step, report in sending]
     rates = shares(drains, can_take, settings.lag_s)
     for (plan, step, report), rate in zip(sending, rates, strict=True):
@@ -98,14 +106,14 @@ def orders(plans: Sequence[Plan], view: View, now: float, settings: PlanSettings
             for step in plan.steps:
                 if step.state in UNFINISHED:
                     yield _order(plan, step, Order.SERVE)
-    anyone = bool(receivers(view, now, settings.ttl_s, leaving(plans)))
+    receiving = {kind(report) for report in receivers(view, now, settings.ttl_s, leaving(plans))}
     for plan, step in _active(plans):
         report = alive(view, step.node, now, settings.ttl_s)
         if report is None or report.instance != step.instance:
             continue
         if step.state == NodeStep.RETURNING:
             yield _order(plan, step, Order.SERVE)
-        elif anyone or not plan.on_its_own:
+        elif kind(report) in receiving or not plan.on_its_own:
             yield _order(plan, step, Order.DRAIN)
 
 
@@ -143,7 +151,9 @@ def _start_next(plan: Plan, plans: Sequence[Plan], view: View, now: float, setti
         ):
             return
         left = receivers(view, now, settings.ttl_s, leaving(plans) | {step.instance})
-        if rolling(plan) and not left and not plan.force:
+        report = report_of(step, view)
+        taken = report is not None and bool(by_kind(left)[kind(report)])
+        if rolling(plan) and not taken and not plan.force:
             step.note = "waits: no other node could take its clients"
             return
         drain_steps.order(plan, step, view)

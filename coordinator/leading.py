@@ -4,7 +4,7 @@ The decisions are those of the pure plans. Plans are written by compare-and-set,
 term and a number. All of this is forgotten with the term, since the next leader knows none of it either.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex
 
 import structlog
@@ -12,6 +12,7 @@ import trio
 
 from coordinator.catalog.interface import Catalog, CatalogError, Conflict
 from coordinator.drain_plan import Refusal
+from coordinator.members import Kind
 from coordinator.mirror import Mirror, Written
 from coordinator.pace import Pace
 from coordinator.plans import ENDED, step
@@ -62,7 +63,7 @@ class Leading:
         self._fence = fence
         self._clock = clock
         self._unix = unix
-        self._pace = Pace()
+        self._pace: Mapping[Kind, Pace] = {}
         # Nodes that may have an order in the catalog; those of earlier terms are found in the first tick.
         self._ordered: set[str] | None = None
         self._number = 0

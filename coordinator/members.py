@@ -4,14 +4,22 @@ It knows what nodes say of themselves, not what plans want of them: which instan
 argument.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
 
-from protos.catalog_pb2 import NodeReport
+from protos.catalog_pb2 import NodeReport, NodeStep
 
 # Last reports that are kept: of more nodes than go between two steps.
 DEPARTED_MAX = 200
+
+
+class Kind(Enum):
+    """What a node serves: clients can move between nodes of a kind, and never to one of the other kind."""
+
+    HTTP = "http"
+    GRPC = "grpc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +90,26 @@ def alive(view: View, name: str, now: float, ttl_s: float) -> NodeReport | None:
     return member.report if member and now - member.heard_at < ttl_s else None
 
 
-def alike(one: NodeReport, other: NodeReport) -> bool:
-    """Whether clients of one node could go to the other: a transport in common, or none known."""
-    theirs = {address.transport for address in other.addresses}
-    return not theirs or not one.addresses or any(a.transport in theirs for a in one.addresses)
+def kind(report: NodeReport) -> Kind:
+    """A node's port is for gRPC or for everything that goes over HTTP/1.1, and its addresses say which."""
+    return Kind.GRPC if any(a.transport == Kind.GRPC.value for a in report.addresses) else Kind.HTTP
+
+
+def kind_of(view: View, step: NodeStep) -> Kind | None:
+    """The kind of a step's node, also if it went lately; None if nothing was heard of it."""
+    member = view.members.get(step.node)
+    if member and member.report.instance == step.instance:
+        return kind(member.report)
+    last = view.departed.get(step.instance)
+    return kind(last) if last else None
+
+
+def by_kind(reports: Iterable[NodeReport]) -> dict[Kind, list[NodeReport]]:
+    """The reports of each kind, in their order; an empty list for a kind that is not there."""
+    found: dict[Kind, list[NodeReport]] = {each: [] for each in Kind}
+    for report in reports:
+        found[kind(report)].append(report)
+    return found
 
 
 def receivers(

@@ -1,5 +1,7 @@
 """How fast clients may be sent away, and whose they are: one budget for all plans. Pure.
 
+All of it is of one kind of node: what plans send away there arrives there.
+
 What a node counts as arrivals is what plans sent there plus what came by itself. Both are smoothed in the
 same way before they are compared: a report is seconds behind the order that caused it, and a pace that
 answered the difference at once would swing.

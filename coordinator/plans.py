@@ -2,16 +2,16 @@
 
 The process around it calls `step` every tick while it leads, writes the plans that changed, and numbers,
 fences and writes the orders. A plan is all the memory there is besides `Pace`, which a new leader starts
-without.
+without. Nodes of each kind have their own: their clients never meet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from coordinator import drain_run, rebalance_plan
-from coordinator.capacity import budget
+from coordinator.capacity import budgets
 from coordinator.drain_plan import leaving
-from coordinator.members import View, receivers
+from coordinator.members import Kind, View, by_kind, kind_of, receivers
 from coordinator.pace import Pace, elapsed_s, natural, observed
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import Order, Plan
@@ -32,11 +32,16 @@ class Stepped(NamedTuple):
 
     plans: list[Plan]
     orders: list[Order]
-    pace: Pace
+    pace: Mapping[Kind, Pace]
 
 
 def step(
-    plans: Sequence[Plan], view: View, now: float, settings: PlanSettings, pace: Pace, unix_s: float
+    plans: Sequence[Plan],
+    view: View,
+    now: float,
+    settings: PlanSettings,
+    pace: Mapping[Kind, Pace],
+    unix_s: float,
 ) -> Stepped:
     """Carry every plan on.
 
@@ -45,21 +50,25 @@ def step(
         view: the cluster.
         now: monotonic seconds of this process; the time since the last step is what deadlines lose.
         settings: see there.
-        pace: what the last step returned, `Pace()` for a new leader.
+        pace: what the last step returned, nothing for a new leader.
         unix_s: the time of day, only to be shown to people.
     """
-    elapsed = elapsed_s(pace, now)
-    sending = sum(step.rate for plan in plans if plan.state == Plan.RUNNING for step in plan.steps)
+    elapsed = max((elapsed_s(each, now) for each in pace.values()), default=0.0)
+    sending = _sending(plans, view)
     stepped = [_copy(plan) for plan in plans]
     drain_run.adopt(stepped, view, now, settings)
     drain_run.advance(stepped, view, now, elapsed, settings)
     rebalance_plan.advance(stepped, view, now, elapsed, settings)
 
     stay = receivers(view, now, settings.ttl_s, leaving(stepped))
-    pace = observed(pace, stay, sending, now, settings.lag_s)
-    can_take = budget(stay, natural(pace), settings)
+    pace = {
+        each: observed(pace.get(each, Pace()), alike, sending[each], now, settings.lag_s)
+        for each, alike in by_kind(stay).items()
+    }
+    unplanned = {instance: rate for each in pace.values() for instance, rate in natural(each).items()}
+    can_take = budgets(stay, unplanned, settings)
     drain_run.set_rates(stepped, view, now, can_take, settings)
-    rebalance_plan.set_rates(stepped, can_take)
+    rebalance_plan.set_rates(stepped, view, can_take)
 
     orders: dict[str, Order] = {}
     for order in (
@@ -71,6 +80,16 @@ def step(
     for plan in stepped:
         _stamp(plan, known.get(plan.id, Plan.STATE_UNSPECIFIED), unix_s)
     return Stepped(stepped, list(orders.values()), pace)
+
+
+def _sending(plans: Sequence[Plan], view: View) -> dict[Kind, float]:
+    """By kind, the sessions per second that plans were told to send away in the last step."""
+    sending = dict.fromkeys(Kind, 0.0)
+    for plan in plans:
+        for step in plan.steps if plan.state == Plan.RUNNING else ():
+            if each := kind_of(view, step):
+                sending[each] += step.rate
+    return sending
 
 
 def _copy(plan: Plan) -> Plan:

@@ -1,8 +1,8 @@
 """Plans that even out load: just enough clients leave the fullest nodes. Pure.
 
-A node's share is the mean load of all nodes in rotation times its capacity. It is too full when it is above
-its share by more than both thresholds; that is the edge of its band. A plan brings it down to the middle
-between share and edge, so that noise does not start the next one.
+A node's share is the mean load of all nodes of its kind in rotation times its capacity. It is too full when
+it is above its share by more than both thresholds; that is the edge of its band. A plan brings it down to the
+middle between share and edge, so that noise does not start the next one.
 
 Behind a load balancer that spreads evenly, the moved clients come back evenly over all n nodes, those they
 left included: of M moved clients every node gets M/n. A node that is to lose x net must send x + M/n, and
@@ -12,14 +12,17 @@ So one plan is enough, unless a node would have to send more clients than it has
 nothing to do. Clients that are placed where there is room do not come back: a node that is down to its
 share sends nobody any more.
 
+One plan is for both kinds of nodes, and everything above holds for each of them: clients of one never get
+to the other.
+
 A client moves at most once in `age_min_s`, since it is young where it comes to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from coordinator.capacity import Budget, budget
+from coordinator.capacity import Budget, budgets
 from coordinator.drain_plan import ACTIVE, Refusal, Why, leaving
-from coordinator.members import View, alive, receivers
+from coordinator.members import Kind, View, alive, by_kind, kind_of, receivers
 from coordinator.settings import PlanSettings, RebalanceSettings
 from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
 from protos.coordinator_pb2 import RebalanceRequest
@@ -38,7 +41,11 @@ def moves(reports: Sequence[NodeReport], settings: RebalanceSettings) -> dict[st
         reports: of every node in rotation.
         settings: see there.
     """
-    counted = [report for report in reports if report.capacity]
+    counted = by_kind(report for report in reports if report.capacity)
+    return {name: count for alike in counted.values() for name, count in _moves(alike, settings).items()}
+
+
+def _moves(counted: Sequence[NodeReport], settings: RebalanceSettings) -> dict[str, int]:
     share = shares(counted)
     slack = {
         r.name: max(settings.threshold_sessions, settings.threshold_relative * share[r.name]) for r in counted
@@ -61,10 +68,13 @@ def moves(reports: Sequence[NodeReport], settings: RebalanceSettings) -> dict[st
 
 
 def shares(reports: Sequence[NodeReport]) -> dict[str, float]:
-    """By name, how many of all sessions each node would have if they went by capacity."""
-    capacity = sum(report.capacity for report in reports)
-    load = sum(report.connections for report in reports) / capacity if capacity else 0.0
-    return {report.name: load * report.capacity for report in reports}
+    """By name, how many of all sessions of its kind each node would have if they went by capacity."""
+    share: dict[str, float] = {}
+    for alike in by_kind(reports).values():
+        capacity = sum(report.capacity for report in alike)
+        load = sum(report.connections for report in alike) / capacity if capacity else 0.0
+        share.update((report.name, load * report.capacity) for report in alike)
+    return share
 
 
 def plan_rebalance(
@@ -97,17 +107,15 @@ def plan_rebalance(
     counts = moves(stay, settings.rebalance)
     if not counts:
         return Refusal(Why.FAILED_PRECONDITION, "the load is even: no node is above its band")
-    total = sum(counts.values())
-    rate = _rate(request.rate, budget(stay, {}, settings))
+    nodes = by_kind(stay)
+    totals = {each: sum(counts.get(r.name, 0) for r in alike) for each, alike in nodes.items()}
+    rates = _rates(request.rate, totals, budgets(stay, {}, settings))
     plan = Plan(id=plan_id, kind=Plan.REBALANCE, state=Plan.REQUESTED, rate=request.rate)
-    comes_back = total / len(stay)
-    net = sum(max(0.0, count - comes_back) for count in counts.values())
-    plan.note = (
-        f"{total} clients leave {len(counts)} of {len(stay)} nodes at up to {rate:.0f}/s;"
-        f" spread evenly over all, {net:.0f} of them end up on emptier ones"
-    )
-    for report in stay:
-        if report.name in counts:
+    net = 0.0
+    for each, alike in nodes.items():
+        senders = [report for report in alike if report.name in counts]
+        for report in senders:
+            net += max(0.0, counts[report.name] - totals[each] / len(alike))
             plan.steps.add(
                 node=report.name,
                 instance=report.instance,
@@ -115,8 +123,13 @@ def plan_rebalance(
                 connections_before=report.connections,
                 connections=report.connections,
                 count=counts[report.name],
-                ends_in_s=LIMIT_MIN_S + 3 * total / max(rate, 1.0),
+                ends_in_s=LIMIT_MIN_S + 3 * totals[each] / max(rates[each], 1.0),
             )
+    plan.note = (
+        f"{sum(totals.values())} clients leave {len(counts)} of {len(stay)} nodes"
+        f" at up to {sum(rates.values()):.0f}/s;"
+        f" spread evenly over all, {net:.0f} of them end up on emptier ones"
+    )
     return plan
 
 
@@ -161,16 +174,20 @@ def advance(plans: Sequence[Plan], view: View, now: float, elapsed_s: float, set
             _end(plan)
 
 
-def set_rates(plans: Sequence[Plan], can_take: Budget) -> None:
+def set_rates(plans: Sequence[Plan], view: View, can_take: Mapping[Kind, Budget]) -> None:
     """Share what drains leave: all while there is none, nothing while there is one."""
     for plan in plans:
         if plan.kind != Plan.REBALANCE or plan.state != Plan.RUNNING:
             continue
         steps = [step for step in plan.steps if step.state in _UNFINISHED]
+        kinds = {step.node: kind_of(view, step) for step in steps}
         left = {step.node: max(0, step.count - step.sent_away) for step in steps}
-        rate = 0.0 if _held(plans) else _rate(plan.rate, can_take)
+        totals = {each: sum(left[name] for name in left if kinds[name] is each) for each in Kind}
+        rates = _rates(plan.rate, totals, can_take)
         for step in steps:
-            step.rate = rate * left[step.node] / max(1, sum(left.values()))
+            each = kinds[step.node]
+            rate = rates[each] / max(1, totals[each]) if each and not _held(plans) else 0.0
+            step.rate = rate * left[step.node]
             step.remaining_s = left[step.node] / step.rate if step.rate else 0.0
             step.note = "waits until no node is leaving" if _held(plans) else ""
 
@@ -195,8 +212,11 @@ def _held(plans: Sequence[Plan]) -> bool:
     return any(plan.kind == Plan.DRAIN and plan.state == Plan.RUNNING for plan in plans)
 
 
-def _rate(asked: float, can_take: Budget) -> float:
-    return min(asked, can_take.paced) if asked else can_take.paced
+def _rates(asked: float, left: Mapping[Kind, int], can_take: Mapping[Kind, Budget]) -> dict[Kind, float]:
+    """Sessions per second to move between nodes of each kind; what was asked for is of all together."""
+    everybody = max(1, sum(left.values()))
+    paced = {each: can_take[each].paced if left[each] else 0.0 for each in Kind}
+    return {each: min(asked * left[each] / everybody, paced[each]) if asked else paced[each] for each in Kind}
 
 
 def _carry_on(

@@ -17,6 +17,7 @@ def report(
     version: str = "1",
     leaving: Leaving | None = None,
     uptime_s: float = 1000.0,
+    transport: str = "websocket",
 ) -> NodeReport:
     made = NodeReport(
         name=name,
@@ -24,7 +25,7 @@ def report(
         number=number,
         version=version,
         state=NodeReport.LEAVING if leaving else NodeReport.SERVING,
-        addresses=[Address(transport="websocket", url=f"ws://{name}/")],
+        addresses=[Address(transport=transport, url=f"ws://{name}/")],
         connections=connections,
         capacity=capacity,
         connect_rate_max=rate,

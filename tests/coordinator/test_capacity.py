@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.capacity import CEILING, budget, connect_rate, headroom, intake
+from coordinator.capacity import CEILING, budget, budgets, connect_rate, headroom, intake
+from coordinator.members import Kind
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport
 from tests.coordinator.reports import report
@@ -88,6 +89,14 @@ def test_a_nearly_full_receiver_slows_all_down_unless_a_deadline_presses() -> No
     found = budget([report("a"), report("b", 9_900)], {}, SETTINGS)
     assert found.paced == pytest.approx(2 * 10)
     assert found.pressed == 100
+
+
+def test_each_kind_of_node_has_its_own_budget() -> None:
+    """Neither the number of the others nor the weakest of them counts."""
+    nodes = [report("a"), report("g", rate=10, transport="grpc"), report("h", rate=10, transport="grpc")]
+    found = budgets(nodes, {}, SETTINGS)
+    assert found == {Kind.HTTP: budget(nodes[:1], {}, SETTINGS), Kind.GRPC: budget(nodes[1:], {}, SETTINGS)}
+    assert budgets([], {}, SETTINGS)[Kind.GRPC].receivers == 0
 
 
 def test_nobody_to_take_clients_is_no_budget() -> None:

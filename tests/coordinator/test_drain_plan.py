@@ -71,13 +71,26 @@ def test_the_shortest_deadline_that_is_named_is_accepted() -> None:
 
 def test_clients_cannot_go_to_a_node_of_another_kind() -> None:
     """The last node that serves WebSockets is the last one, whatever serves gRPC beside it."""
-    other = report("g")
-    del other.addresses[:]
-    other.addresses.add(transport="grpc", url="g:10000")
+    other = report("g", transport="grpc")
     assert "no other node would be left" in refused(view_of(report("a"), other), nodes=["a"]).words
     assert planned(view_of(report("a"), report("b"), other), nodes=["a"]).note.startswith(
         "1000 clients to 1 nodes"
     )
+
+
+def test_a_drain_of_both_kinds_is_as_slow_as_the_slower_one() -> None:
+    """Each kind's clients go to its own nodes, and only the drains of that kind come before them."""
+    http = [report("a"), report("b"), report("c")]
+    grpc = [report(name, transport="grpc") for name in ("g", "h")]
+    view = view_of(*http, *grpc)
+    assert planned(view, nodes=["a", "g"]).note == (
+        "the slower kind of node has 1000 clients to 1 nodes: about 26 s of 60 s"
+    )
+    running = Plan(id="o", kind=Plan.DRAIN, state=Plan.RUNNING)
+    running.steps.add(node="g", instance="g-1", state=NodeStep.SENDING, connections=1000)
+    assert planned(view, (running,), nodes=["a"]).note == planned(view, nodes=["a"]).note
+    assert "no other node would be left" in refused(view, nodes=["a", "g", "h"]).words
+    assert "no other node would be left" in refused(view, (running,), nodes=["h"]).words
 
 
 def test_more_clients_than_room_are_refused_with_the_figures() -> None:

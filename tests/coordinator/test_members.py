@@ -3,8 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.members import DEPARTED_MAX, View, alive, gone, living, receivers, seen
-from protos.catalog_pb2 import Leaving, NodeReport
+from coordinator.members import (
+    DEPARTED_MAX,
+    Kind,
+    View,
+    alive,
+    by_kind,
+    gone,
+    kind_of,
+    living,
+    receivers,
+    seen,
+)
+from protos.catalog_pb2 import Leaving, NodeReport, NodeStep
 from tests.coordinator.reports import NOW, report, view_of
 
 
@@ -56,6 +67,28 @@ def test_receivers_are_serving_and_stay() -> None:
     unready.state = NodeReport.NOT_READY
     view = view_of(report("a"), report("b", leaving=Leaving()), unready, report("d"))
     assert [each.name for each in receivers(view, NOW, 5, {"d-1"})] == ["a"]
+
+
+def test_nodes_are_told_apart_by_what_they_serve() -> None:
+    """The one for gRPC from all others, those included that name no transport."""
+    mute = report("m")
+    del mute.addresses[:]
+    found = by_kind([report("a"), report("g", transport="grpc"), report("b", transport="sse"), mute])
+    assert {each: [one.name for one in reports] for each, reports in found.items()} == {
+        Kind.HTTP: ["a", "b", "m"],
+        Kind.GRPC: ["g"],
+    }
+    assert by_kind([]) == {Kind.HTTP: [], Kind.GRPC: []}
+
+
+def test_the_kind_of_a_node_is_known_after_it_went() -> None:
+    """What plans sent away there is still on its way to its kind."""
+    step = NodeStep(node="g", instance="g-1")
+    view = view_of(report("g", transport="grpc"))
+    assert kind_of(view, step) is Kind.GRPC
+    assert kind_of(gone(view, "g"), step) is Kind.GRPC
+    assert kind_of(seen(view, report("g", instance="g-2"), NOW), step) is Kind.GRPC
+    assert kind_of(View(), step) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(1, 5))))

@@ -1,7 +1,11 @@
 """All plans together, step by step."""
 
+from collections.abc import Mapping
+
+import pytest
+
 from coordinator.drain_plan import plan_cancel, plan_drain, plan_undrain
-from coordinator.members import View, gone, seen
+from coordinator.members import Kind, View, gone, seen
 from coordinator.pace import Pace
 from coordinator.plans import Stepped, step
 from coordinator.settings import PlanSettings
@@ -19,7 +23,7 @@ class Leader:
         self.view = view_of(*reports)
         self.plans: list[Plan] = []
         self.now = NOW
-        self.pace = Pace()
+        self.pace: Mapping[Kind, Pace] = {}
         self.number = 1
 
     def ask(self, **request: object) -> Plan:
@@ -172,6 +176,49 @@ def test_a_vanished_node_uses_nothing_of_the_budget() -> None:
     orders = leader.step()
     assert set(orders) == {"b"}
     assert orders["b"].rate == 70
+
+
+def test_nodes_of_the_other_kind_neither_help_nor_hinder() -> None:
+    """Drains of both kinds run side by side, each at the pace of its own receivers."""
+    stay = [report("b"), report("h", rate=10, transport="grpc")]
+    leader = Leader(report("a"), report("g", transport="grpc"), *stay)
+    leader.ask(nodes=["a"])
+    leader.ask(nodes=["g"], force=True)
+    leader.step()
+    leader.hear(report("a", leaving=leaving(Leaving.SENDING)))
+    leader.hear(report("g", leaving=leaving(Leaving.SENDING, "p1"), transport="grpc"))
+    orders = leader.step()
+    assert (orders["a"].rate, orders["g"].rate) == (70, pytest.approx(9))
+    # What a plan sent to one kind explains no arrivals at the other: these come by themselves.
+    for each in stay:
+        each.connect_rate = 70 if each.name == "b" else 9
+    leader.hear(*stay)
+    orders = leader.step(20)
+    assert (orders["a"].rate, orders["g"].rate) == (pytest.approx(70), pytest.approx(9, abs=3))
+
+
+def test_the_last_node_of_its_kind_goes_at_its_own_pace() -> None:
+    """Whoever serves something else beside it could not take its clients."""
+    stops = leaving(Leaving.SENDING, "", on_its_own=True, stop=True, rate=33)
+    leader = Leader(report("g", leaving=stops, transport="grpc"), report("a"))
+    assert leader.step(3) == {}
+    assert leader.plans[0].steps[0].rate == 33
+
+
+def test_a_rolling_drain_waits_for_a_node_of_the_same_kind() -> None:
+    """The other gRPC node died meanwhile: the last one stays in rotation until there is another."""
+    grpc = [report(name, transport="grpc") for name in "gh"]
+    leader = Leader(report("a"), report("b"), *grpc)
+    leader.ask(nodes=["a", "g"], unavailable_max=1, deadline_s=90)
+    leader.step()
+    leader.view = gone(leader.view, "h")
+    leader.hear(report("a", 0, leaving=leaving(Leaving.EMPTY)))
+    leader.step()
+    leader.hear(report("a", 0))
+    assert leader.step(2) == {}
+    assert leader.plans[0].steps[1].note == "waits: no other node could take its clients"
+    leader.hear(grpc[1])
+    assert set(leader.step()) == {"g"}
 
 
 def test_cancelling_puts_the_nodes_back() -> None:

@@ -7,14 +7,14 @@ two seconds. The load balancer notices two seconds late that a node left or is f
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from random import Random
 
 from google.protobuf.json_format import MessageToJson, Parse
 
 from coordinator.drain_plan import Refusal, plan_drain
-from coordinator.members import View, gone, seen
+from coordinator.members import Kind, View, gone, seen
 from coordinator.pace import Pace
 from coordinator.placement import Placement
 from coordinator.plans import step
@@ -50,9 +50,11 @@ class Fleet:
         self.restart_s = restart_s
         self.clock_offset = 1000.0
         self.leading = True
-        self.view, self.pace, self.plans = View(), Pace(), list[Plan]()
+        self.view, self.plans = View(), list[Plan]()
+        self.pace: Mapping[Kind, Pace] = {}
         self.placement = Placement(self.settings)
-        self.clients_coming: defaultdict[int, int] = defaultdict(int)
+        # By transport and tick.
+        self.clients_coming: defaultdict[tuple[str, int], int] = defaultdict(int)
         self.events: defaultdict[int, list[Callable[[], None]]] = defaultdict(list)
         self.out_of_balance_at: dict[str, float] = {}
         self.ticks = 0
@@ -78,7 +80,7 @@ class Fleet:
 
     def crash(self, node: SimNode) -> None:
         node.alive = False
-        self._send(node.connections)
+        self._send(node.connections, node.transport)
         node.connections = 0
         self.after(self.settings.ttl_s, lambda: self._gone(node))
 
@@ -89,7 +91,7 @@ class Fleet:
 
         def take_over() -> None:
             old = self.clock_offset
-            self.clock_offset, self.leading, self.pace = clock_offset, True, Pace()
+            self.clock_offset, self.leading, self.pace = clock_offset, True, {}
             self.plans = [Parse(text, Plan()) for text in texts]
             members = self.view.members.values()
             self.view = View()
@@ -110,13 +112,15 @@ class Fleet:
         for what in self.events.pop(self.ticks, ()):
             what()
         for index, node in enumerate(self.nodes):
-            self._send(node.send_away(self.now, TICK_S))
+            self._send(node.send_away(self.now, TICK_S), node.transport)
             if node.leaving and node.phase == Leaving.EMPTY and node.stop and node.alive:
                 self._end(node)
             if node.alive and not node.hung and (self.ticks + index) % 10 == 0:
                 self.after(TRAVEL_S, partial(self._heard, node.report(self.now)))
         self._churn()
-        self._arrive(self.clients_coming.pop(self.ticks, 0))
+        self._balance()
+        for transport in sorted({node.transport for node in self.nodes}):
+            self._arrive(self.clients_coming.pop((transport, self.ticks), 0), transport)
         if self.leading and self.ticks % 5 == 0:
             self._step()
 
@@ -152,18 +156,19 @@ class Fleet:
             new = SimNode(
                 node.name,
                 node.capacity,
+                transport=node.transport,
                 connect_rate_max=node.connect_rate_max,
                 version="2",
                 born_at=self.now + self.restart_s,
             )
             self.after(self.restart_s, lambda: self.nodes.append(new))
 
-    def _send(self, count: int) -> None:
+    def _send(self, count: int, transport: str) -> None:
         """They connect again after half a second to one second."""
         for _ in range(count % 6):
-            self.clients_coming[self.ticks + self.rng.randint(5, 10)] += 1
+            self.clients_coming[transport, self.ticks + self.rng.randint(5, 10)] += 1
         for later in range(5, 11):
-            self.clients_coming[self.ticks + later] += count // 6
+            self.clients_coming[transport, self.ticks + later] += count // 6
 
     def _churn(self) -> None:
         """Clients that leave by themselves, and others that come: as many, at random."""
@@ -175,20 +180,23 @@ class Fleet:
         for node in self.rng.choices(sources, [node.connections for node in sources], k=count):
             if node.connections:
                 node.connections -= 1
-                self.clients_coming[self.ticks + 1] += 1
+                self.clients_coming[node.transport, self.ticks + 1] += 1
 
-    def _arrive(self, count: int) -> None:
+    def _balance(self) -> None:
         for node in self.nodes:
             if not node.wants_more and node.instance not in self.out_of_balance_at:
                 self.out_of_balance_at[node.instance] = self.now + (BALANCER_LAG_S if node.alive else 0)
             elif node.wants_more:
                 self.out_of_balance_at.pop(node.instance, None)
-        known = [n for n in self.nodes if self.now < self.out_of_balance_at.get(n.instance, self.now + 1)]
+
+    def _arrive(self, count: int, transport: str) -> None:
+        ours = [node for node in self.nodes if node.transport == transport]
+        known = [n for n in ours if self.now < self.out_of_balance_at.get(n.instance, self.now + 1)]
         by_name = {node.name: node for node in known}
         refused = 0
         if self.placed:
             for _ in range(count):
-                places = self.placement.choose("websocket", self.clock, self.rng)
+                places = self.placement.choose(transport, self.clock, self.rng)
                 target = by_name.get(places[0].node) if places else None
                 refused += target.arrive(1, self.now) if target else 1
         elif known and count:
@@ -199,7 +207,7 @@ class Fleet:
         else:
             refused = count
         for _ in range(refused):
-            self.clients_coming[self.ticks + self.rng.randint(10, 20)] += 1
+            self.clients_coming[transport, self.ticks + self.rng.randint(10, 20)] += 1
 
     def everyone(self) -> int:
         """All clients, wherever they are."""

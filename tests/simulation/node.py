@@ -16,6 +16,7 @@ class SimNode:
     name: str
     capacity: int = 20_000
     connections: int = 0
+    transport: str = "websocket"
     connect_rate_max: float = 100.0
     connect_cost_s: float = 0.0
     base_cpu: float = 0.1
@@ -138,7 +139,7 @@ class SimNode:
             number=self.number,
             version=self.version,
             state=self._state(),
-            addresses=[Address(transport="websocket", url=f"ws://{self.name}/")],
+            addresses=[Address(transport=self.transport, url=f"ws://{self.name}/")],
             connections=self.connections,
             capacity=self.capacity,
             connect_rate_max=self.connect_rate_max,

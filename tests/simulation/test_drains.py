@@ -190,6 +190,30 @@ def test_drains_at_once_share_one_budget() -> None:
     check_receivers(fleet)
 
 
+def test_nodes_of_each_kind_take_the_clients_of_their_own() -> None:
+    """WebSocket and slow gRPC nodes drain side by side: each kind's receivers set its pace, and no other."""
+    http = nodes(20, 200_000)
+    grpc = [
+        SimNode(f"grpc-{index}", connections=2_000, connect_rate_max=30.0, transport="grpc")
+        for index in range(10)
+    ]
+    fleet = Fleet([*http, *grpc])
+    fleet.run(3)
+    for name in ("node-000", "grpc-0"):
+        assert isinstance(fleet.drain(DrainRequest(nodes=[name], deadline_s=60)), Plan)
+    notes = [plan.note.split(":")[0] for plan in fleet.plans]
+    assert notes == ["10000 clients to 19 nodes", "2000 clients to 9 nodes"]
+    fleet.run(100, until=lambda: ended(fleet))
+    fleet.run(3)
+    assert [plan.state for plan in fleet.plans] == [Plan.DONE] * 2, [plan.note for plan in fleet.plans]
+    assert all(step.ends_in_s > 0 for plan in fleet.plans for step in plan.steps)
+    assert sum(node.connections for node in http) == 200_000
+    assert sum(node.connections for node in grpc) == 20_000
+    # 0.7 of its rate for each WebSocket receiver while the slow ones are at it too.
+    assert max(sum(fleet.arrivals(second, grpc)) for second in range(15, 20)) > 0.6 * 19 * 100
+    check_receivers(fleet)
+
+
 @pytest.mark.parametrize("make", [nodes, uneven, costly])
 def test_an_impossible_deadline_is_said_at_the_start(make: Callable[[], list[SimNode]]) -> None:
     """The refusal names the shortest possible deadline, and that one holds."""
