@@ -1,0 +1,69 @@
+"""The systemd units: valid, confined, and with the time that a drain needs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.config.options import Config
+
+FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
+UNITS = ["broadcast-node@.service", "broadcast-coordinator.service"]
+EXPOSURE_MAX = 20  # tenths, of 100; 50 and more is called "medium"
+
+
+def settings(unit: str) -> dict[str, str]:
+    """The last value of every setting."""
+    lines = (FOLDER / unit).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> list[Path]:
+    """The units as on a machine where the program is, the node's one with a port."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze here")
+    units = []
+    for name in UNITS:
+        unit = tmp_path / name.replace("@.", "@8000.")
+        text = (FOLDER / name).read_text().replace("/opt/broadcast/bin", str(Path(sys.executable).parent))
+        unit.write_text(text)
+        units.append(unit)
+    return units
+
+
+def test_systemd_understands_them(installed: list[Path]) -> None:
+    """No setting misspelt, none out of place."""
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *installed], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_they_are_confined(installed: list[Path]) -> None:
+    """What systemd itself counts as exposure stays low."""
+    for unit in installed:
+        command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit]
+        done = subprocess.run([*command, "--no-pager"], capture_output=True, text=True, check=False)
+        if "unrecognized option" in done.stderr:
+            pytest.skip("this systemd-analyze is too old to look at a file")
+        assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_stopping_leaves_time_to_drain() -> None:
+    """SIGTERM, and SIGKILL only after the node's own deadline."""
+    node = settings(UNITS[0])
+    assert node["KillSignal"] == "SIGTERM"
+    assert int(node["TimeoutStopSec"].removesuffix("s")) >= Config().shutdown.timeout + 5
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_commands_are_the_program_s(unit: str) -> None:
+    """The command line is one that the program takes."""
+    program, *arguments = settings(unit)["ExecStart"].split()
+    assert program == "/opt/broadcast/bin/broadcast"
+    command = [Path(sys.executable).with_name("broadcast"), arguments[0], "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(word in told for word in arguments if word.startswith("--"))
