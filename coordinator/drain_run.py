@@ -15,9 +15,6 @@ from coordinator.pace import Drain, shares
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
 
-# How long a node is told to serve again before it is given up.
-SERVE_LIMIT_S = 30.0
-
 _Sender = tuple[Plan, NodeStep, NodeReport]
 
 
@@ -189,7 +186,7 @@ def _cancel(
         elif report.state != NodeReport.LEAVING and step.running_s >= settings.lag_s:
             # Told for so long, an order to leave that was on its way has been overtaken.
             step.state, step.note = NodeStep.DONE, "is in rotation"
-        elif step.running_s >= SERVE_LIMIT_S:
+        elif step.running_s >= settings.serve_limit_s:
             step.state, step.note = NodeStep.FAILED, "did not go back into rotation"
         else:
             step.state, step.note = NodeStep.RETURNING, "goes back into rotation"

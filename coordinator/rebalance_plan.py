@@ -29,8 +29,6 @@ from protos.coordinator_pb2 import RebalanceRequest
 
 # A plan may take so long, and three times as long as it should: not all sessions are old enough to go.
 LIMIT_MIN_S = 30.0
-# How long a node is told to stop moving clients before it is given up.
-SERVE_LIMIT_S = 30.0
 _UNFINISHED = (NodeStep.ORDERED, NodeStep.SENDING)
 
 
@@ -233,7 +231,7 @@ def _carry_on(
         step.sent_away = report.moving.sent_away
     if plan.state == Plan.CANCELLING:
         # Told to stop until it says so, and long enough that an order on its way is overtaken.
-        if (not ours and step.running_s >= settings.lag_s) or step.running_s >= SERVE_LIMIT_S:
+        if (not ours and step.running_s >= settings.lag_s) or step.running_s >= settings.serve_limit_s:
             step.state = NodeStep.DONE
     elif report.state == NodeReport.LEAVING:
         step.state, step.note = NodeStep.DONE, "leaves altogether"

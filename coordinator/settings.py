@@ -31,6 +31,8 @@ class PlanSettings:
         lag_s: from an order to the report that shows its effect: the catalog both ways, the step of the
             coordinator, the client's own delay before it connects again.
         obey_s: a node that shows no sign of obeying for so long is said not to.
+        serve_limit_s: how long a node is told to serve again, or to stop moving clients, before it is given
+            up.
         overdue_s: how long after its deadline a step is given up.
         return_limit_s: how long a rolling drain waits for a node, or one in its place, to come back.
         rebalance: see there.
@@ -42,6 +44,7 @@ class PlanSettings:
     settle_s: float = 5.0
     lag_s: float = 3.0
     obey_s: float = 5.0
+    serve_limit_s: float = 30.0
     overdue_s: float = 10.0
     return_limit_s: float = 300.0
     rebalance: RebalanceSettings = field(default_factory=RebalanceSettings)
