@@ -14,6 +14,7 @@ from coordinator.drain_forecast import Forecast, forecast
 from coordinator.drain_steps import UNFINISHED, report_of, rolling
 from coordinator.members import Kind, View, alive, by_kind, kind_of, living, receivers
 from coordinator.settings import PlanSettings
+from coordinator.words import clients, counted
 from protos.catalog_pb2 import NodeReport, NodeStep, Plan
 from protos.coordinator_pb2 import DrainRequest
 
@@ -113,13 +114,13 @@ def check(
     if ahead.seconds == math.inf:
         return Refusal(
             Why.FAILED_PRECONDITION,
-            f"{ahead.clients} clients would have to go, and the other nodes have room for {ahead.room};"
+            f"{clients(ahead.clients)} would have to go, and the other nodes have room for {ahead.room};"
             " start another node or use force",
         )
     if ahead.seconds > plan.deadline_s:
         return Refusal(
             Why.FAILED_PRECONDITION,
-            f"the nodes that stay can take these {ahead.clients} clients in {math.ceil(ahead.seconds)} s"
+            f"the nodes that stay can take {clients(ahead.clients)} in {math.ceil(ahead.seconds)} s"
             f" at the earliest, and the deadline is {plan.deadline_s:g} s;"
             f" use a deadline of at least {math.ceil(ahead.seconds)} s or force",
         )
@@ -260,6 +261,6 @@ def _words(plan: Plan, ahead: Forecast) -> str:
     if not most and ahead.clients < sum(step.connections for step in plan.steps):
         most = "the slower kind of node has"
     return (
-        f"{most} {ahead.clients} clients to {ahead.receivers} nodes: about {math.ceil(ahead.seconds)} s"
-        f" of {plan.deadline_s:g} s"
+        f"{most} {clients(ahead.clients)} to {counted(ahead.receivers, 'node', 'nodes')}:"
+        f" about {math.ceil(ahead.seconds)} s of {plan.deadline_s:g} s"
     ).strip()

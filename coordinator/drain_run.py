@@ -13,6 +13,7 @@ from coordinator.drain_steps import UNFINISHED, report_of, rolling
 from coordinator.members import Kind, View, alive, by_kind, kind, living, receivers
 from coordinator.pace import Drain, shares
 from coordinator.settings import PlanSettings
+from coordinator.words import clients, counted
 from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
 
 _Sender = tuple[Plan, NodeStep, NodeReport]
@@ -166,10 +167,12 @@ def _end(plan: Plan) -> None:
         left = sum(step.state == NodeStep.PENDING for step in plan.steps)
         plan.state = Plan.FAILED
         plan.note = "; ".join(f"{step.node}: {step.note}" for step in failed)
-        plan.note += f"; {left} nodes were left as they are" if left else ""
+        untouched = counted(left, "node was left as it is", "nodes were left as they are")
+        plan.note += f"; {untouched}" if left else ""
     elif all(step.state == NodeStep.DONE for step in plan.steps):
         plan.state = Plan.DONE
-        plan.note = f"{sum(step.sent_away for step in plan.steps)} clients were sent away"
+        sent_away = sum(step.sent_away for step in plan.steps)
+        plan.note = f"{counted(sent_away, 'client was', 'clients were')} sent away"
 
 
 def _cancel(
@@ -201,4 +204,4 @@ def _outlook(step: NodeStep, can_take: Budget) -> str:
     if not can_take.receivers:
         return "no node can take clients now"
     late = step.connections - step.rate * max(0.0, step.ends_in_s)
-    return f"about {late:.0f} clients will be left at the deadline" if late >= 1 else ""
+    return f"about {clients(late)} will be left at the deadline" if late >= 1 else ""

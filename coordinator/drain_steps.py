@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 from coordinator.members import View, living
 from coordinator.settings import PlanSettings
+from coordinator.words import clients
 from protos.catalog_pb2 import Leaving, NodeReport, NodeStep, Plan
 
 UNFINISHED = (NodeStep.ORDERED, NodeStep.WAITING, NodeStep.SENDING, NodeStep.RETURNING)
@@ -52,9 +53,9 @@ NEXT: dict[Sight, dict[NodeStep.State, NodeStep.State]] = {
 }
 
 _NOTES = {
-    Sight.SILENT: "silent, with {clients} clients when it was last heard",
-    Sight.GONE: "vanished, with {clients} clients when it was last heard",
-    Sight.ANEW: "was started anew while it had {clients} clients to send away",
+    Sight.SILENT: "silent, with {clients} when it was last heard",
+    Sight.GONE: "vanished, with {clients} when it was last heard",
+    Sight.ANEW: "was started anew while it had {clients} to send away",
     Sight.STOPS: "empty, the process is ending",
 }
 
@@ -118,7 +119,7 @@ def advance(
     if before == P and after == O:
         order(plan, step, view)
     step.state = after
-    step.note = _NOTES.get(saw, "").format(clients=step.connections) if after != D else ""
+    step.note = _NOTES.get(saw, "").format(clients=clients(step.connections)) if after != D else ""
     if after in SENDERS:
         _judge(step, saw, settings)
     if before == P and after == D:
@@ -182,7 +183,7 @@ def _judge(step: NodeStep, saw: Sight, settings: PlanSettings) -> None:
         step.note = f"has not obeyed for {step.running_s:.0f} s"
     if step.ends_in_s <= -settings.overdue_s:
         step.state = NodeStep.FAILED
-        why = step.note or f"has {step.connections} clients left"
+        why = step.note or f"has {clients(step.connections)} left"
         step.note = f"{why}; its deadline is over by {-step.ends_in_s:.0f} s"
 
 

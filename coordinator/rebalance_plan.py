@@ -24,6 +24,7 @@ from coordinator.capacity import Budget, budgets
 from coordinator.drain_plan import ACTIVE, Refusal, Why, leaving
 from coordinator.members import Kind, View, alive, by_kind, kind_of, receivers
 from coordinator.settings import PlanSettings, RebalanceSettings
+from coordinator.words import clients, counted
 from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
 from protos.coordinator_pb2 import RebalanceRequest
 
@@ -124,8 +125,8 @@ def plan_rebalance(
                 ends_in_s=LIMIT_MIN_S + 3 * totals[each] / max(rates[each], 1.0),
             )
     plan.note = (
-        f"{sum(totals.values())} clients leave {len(counts)} of {len(stay)} nodes"
-        f" at up to {sum(rates.values()):.0f}/s;"
+        f"{counted(sum(totals.values()), 'client leaves', 'clients leave')}"
+        f" {len(counts)} of {len(stay)} nodes at up to {sum(rates.values()):.0f}/s;"
         f" spread evenly over all, {net:.0f} of them end up on emptier ones"
     )
     return plan
@@ -149,7 +150,7 @@ def wanted(view: View, plans: Sequence[Plan], settings: PlanSettings, now: float
 
 def describe(plan: Plan) -> str:
     """For a dry run: what would be moved, a line per node."""
-    lines = [f"{step.node}: {step.count} of {step.connections_before} clients" for step in plan.steps]
+    lines = [f"{step.node}: {step.count} of {clients(step.connections_before)}" for step in plan.steps]
     return "\n".join([plan.note, *lines])
 
 
@@ -242,7 +243,10 @@ def _carry_on(
         step.state, step.note = NodeStep.DONE, "has its share already"
     elif step.ends_in_s <= 0:
         step.state = NodeStep.DONE
-        step.note = f"only {step.sent_away} of {step.count} clients were here long enough to be moved"
+        step.note = (
+            f"only {step.sent_away} of {counted(step.count, 'client was', 'clients were')} here long enough"
+            " to be moved"
+        )
     elif ours:
         step.state = NodeStep.SENDING
 
@@ -250,7 +254,8 @@ def _carry_on(
 def _end(plan: Plan) -> None:
     if any(step.state in _UNFINISHED for step in plan.steps):
         return
-    moved = f"{sum(step.sent_away for step in plan.steps)} clients were moved"
+    sent_away = sum(step.sent_away for step in plan.steps)
+    moved = f"{counted(sent_away, 'client was', 'clients were')} moved"
     failed = [f"{step.node}: {step.note}" for step in plan.steps if step.state == NodeStep.FAILED]
     if plan.state == Plan.CANCELLING:
         plan.state = Plan.CANCELLED

@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any
 
+from coordinator.words import clients
 from deploy.coordinator_api import add_coordinator_arguments, coordinator_of
 from deploy.errors import UserError
 from node.config.durations import parse_duration
@@ -98,7 +99,7 @@ def outline(plan: dict[str, Any]) -> str:
     lines = [f"{plan['kind'].lower()} {plan['id']}".rstrip() + (f": {plan['note']}" if plan["note"] else "")]
     for step in plan["steps"]:
         count = step["count"] or step["connections"] or step["connections_before"]
-        lines.append(f"  {step['node']}: {count} clients to other nodes")
+        lines.append(f"  {step['node']}: {clients(count)} to other nodes")
     return "\n".join(lines)
 
 

@@ -74,7 +74,7 @@ def test_clients_cannot_go_to_a_node_of_another_kind() -> None:
     other = report("g", transport="grpc")
     assert "no other node would be left" in refused(view_of(report("a"), other), nodes=["a"]).words
     assert planned(view_of(report("a"), report("b"), other), nodes=["a"]).note.startswith(
-        "1000 clients to 1 nodes"
+        "1000 clients to 1 node:"
     )
 
 
@@ -84,7 +84,7 @@ def test_a_drain_of_both_kinds_is_as_slow_as_the_slower_one() -> None:
     grpc = [report(name, transport="grpc") for name in ("g", "h")]
     view = view_of(*http, *grpc)
     assert planned(view, nodes=["a", "g"]).note == (
-        "the slower kind of node has 1000 clients to 1 nodes: about 26 s of 60 s"
+        "the slower kind of node has 1000 clients to 1 node: about 26 s of 60 s"
     )
     running = Plan(id="o", kind=Plan.DRAIN, state=Plan.RUNNING)
     running.steps.add(node="g", instance="g-1", state=NodeStep.SENDING, connections=1000)

@@ -74,6 +74,16 @@ def test_a_drain_from_request_to_end() -> None:
     assert leader.plans[0].ended_at > leader.plans[0].started_at
 
 
+def test_one_client_is_told_as_one() -> None:
+    """People read the notes."""
+    leader = Leader(report("a", 1), report("b", 0))
+    assert leader.ask(nodes=["a"]).note.startswith("1 client to 1 node: ")
+    leader.step()
+    leader.hear(report("a", 0, leaving=leaving(Leaving.EMPTY, sent_away=1)))
+    leader.step()
+    assert leader.plans[0].note == "1 client was sent away"
+
+
 def test_given_plans_are_not_changed() -> None:
     """A step that cannot be written down has not happened."""
     leader = Leader(report("a"), report("b"))

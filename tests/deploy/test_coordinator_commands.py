@@ -152,6 +152,13 @@ def test_a_drain_is_asked_for_and_its_end_is_the_exit_code(
     assert json.loads(capsys.readouterr().out)["id"] == "p1"
 
 
+def test_one_client_is_told_as_one() -> None:
+    """The outline of a plan is for people."""
+    step = {"node": "node-1", "count": 0, "connections": 1, "connections_before": 1}
+    plan = {"kind": "DRAIN", "id": "p1", "note": "", "steps": [step]}
+    assert drain.outline(plan) == "drain p1\n  node-1: 1 client to other nodes"
+
+
 @pytest.mark.parametrize(
     ("argv", "path", "said"),
     [
