@@ -104,6 +104,10 @@ class Published(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="pub
     reason: str = ""
 
 
+# The reason of a client whose connection the run itself broke; to the cluster it is as any other.
+DROPPED = "dropped"
+
+
 class Session(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="session"):
     """A client's connection changes.
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
-from chaos.history import FaultChanged, Session
+from chaos.history import DROPPED, FaultChanged, Session
 from chaos.recorded import Recorded
 
 NAME = "drain"
@@ -86,6 +86,7 @@ def _cut_off(
         for stay in hosted
         if stay.closed
         and stay.closed.code == 0
+        and stay.closed.reason != DROPPED
         and not stay.closed.transport.startswith(bounds.wordless_transports)
     ]
     for session in broken if len(broken) > bounds.drain_cut_off_max else ():

@@ -7,7 +7,17 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from chaos.history import Client, Delivered, HistoryWriter, Position, Role, Session, Subscribed, Unsubscribed
+from chaos.history import (
+    DROPPED,
+    Client,
+    Delivered,
+    HistoryWriter,
+    Position,
+    Role,
+    Session,
+    Subscribed,
+    Unsubscribed,
+)
 from chaos.workload.backoff import delay_s
 from chaos.workload.crowd import READ, WRITE, Crowd
 from chaos.workload.dialog import Dialog, Opening, Over
@@ -193,7 +203,7 @@ class Subscriber:
     def drop(self) -> None:
         """Break the connection as a network does; the client comes back."""
         if self._sock is not None:
-            self._end(_LEFT, "dropped")
+            self._end(0, DROPPED)
 
     def check(self) -> None:
         """Give up a connection on which nothing comes, or that is not joined in time."""

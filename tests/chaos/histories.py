@@ -53,9 +53,15 @@ class Story:
         return self
 
     def closed(
-        self, client: str, code: int = 0, *, node: str = "node-1", transport: str = "websocket"
+        self,
+        client: str,
+        code: int = 0,
+        *,
+        node: str = "node-1",
+        transport: str = "websocket",
+        reason: str = "",
     ) -> "Story":
-        self.tell(Session(self._now(), client, transport, node, "closed", code))
+        self.tell(Session(self._now(), client, transport, node, "closed", code, reason))
         return self
 
     def subscribed(self, client: str, channel: str = ROOM, *, epoch: str = "e1") -> "Story":

@@ -4,7 +4,7 @@ import pytest
 
 from chaos.checkers.drain import check
 from chaos.checkers.verdict import Bounds
-from chaos.history import Sample
+from chaos.history import DROPPED, Sample
 from tests.chaos.histories import BOUNDS, Story
 
 SHUTDOWN = 3001
@@ -60,6 +60,13 @@ def test_being_cut_off_without_a_word_is_invalid() -> None:
     allowed = Bounds(drain_cut_off_max=3)
     assert check(_drain(clients=3, every_s=0.1, code=0).recorded(), allowed).state == "valid"
     assert check(_drain(clients=3, every_s=0.1, code=0, transport="sse").recorded(), PACED).state == "valid"
+
+
+def test_a_connection_that_the_run_broke_is_not_the_drains_doing() -> None:
+    """A storm of reconnects may come while a node drains."""
+    story = Story().connected("c1").fault("drain node-1", node="node-1", deadline_s=2.0)
+    story.closed("c1", reason=DROPPED).connected("c1", "node-2").healed("drain node-1")
+    assert check(story.recorded(), PACED).state == "valid"
 
 
 def test_a_flood_on_the_receivers_is_invalid() -> None:

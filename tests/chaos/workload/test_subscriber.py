@@ -116,6 +116,21 @@ async def test_a_client_that_is_not_wanted_does_not_come_back(path: Path, nurser
     watched.records()
 
 
+async def test_a_connection_that_the_run_breaks_is_none_that_the_client_ended(
+    path: Path, nursery: trio.Nursery
+) -> None:
+    """The client comes back, and its way back is judged like that from any broken connection."""
+    asked: list[bytes] = []
+    node = await listen(nursery, "node-1", joining(text(PUBLISHED), asked=asked))
+    watched = Watched(path, [node])
+    watched.client.connect()
+    await watched.until(1)
+    watched.client.drop()
+    await watched.until(2)
+    closed = [each for each in watched.records() if isinstance(each, Session) and each.phase == "closed"]
+    assert [(each.code, each.reason) for each in closed] == [(0, "dropped"), (-1, "left")]
+
+
 async def test_a_connection_that_stays_silent_is_given_up(path: Path, nursery: trio.Nursery) -> None:
     """A node that hangs is left when no ping comes in time."""
     node = await listen(nursery, "node-1", joining(text(PUBLISHED), asked=[]))
