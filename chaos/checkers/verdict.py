@@ -41,7 +41,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     requires: frozenset[str] = frozenset(
-        {"lost", "duplicated", "reordered", "invented", "unsignalled_gap", "late"}
+        {"lost", "duplicated", "reordered", "invented", "unsignalled_gap", "late", "leaks", "harness"}
     )
     delivery_p99_s: float = 0.5
     late_s: float = 1.0
