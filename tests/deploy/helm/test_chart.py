@@ -146,6 +146,28 @@ def test_consul_is_used_when_it_is_named(tmp_path: Path) -> None:
     assert (catalog.type, catalog.consul.url) == ("consul", "http://consul.consul.svc:8500")
 
 
+def test_nodes_that_speak_tls_are_asked_so() -> None:
+    """Probes, Services and Prometheus follow; coordinators have the files that the config names."""
+    mounts = [{"name": "tls", "mountPath": "/tls"}]
+    files = {"extraVolumes": [{"name": "tls", "secret": {"secretName": "tls"}}], "extraVolumeMounts": mounts}
+    tls = {"enabled": True, "cert_pem": "/tls/tls.crt", "key_pem": "/tls/tls.key"}
+    values = {
+        "config": {"http_server": {"tls": tls}},
+        "nodes": files,
+        "monitoring": {"podMonitor": {"enabled": True}},
+    }
+    objects = render(values)
+    name = "broadcast-broadcast-cluster"
+    for each, scheme in ((name, "HTTPS"), (f"{name}-coordinator", None)):
+        container = one(objects, "Deployment", each)["spec"]["template"]["spec"]["containers"][0]
+        assert container["readinessProbe"]["httpGet"].get("scheme") == scheme
+        assert mounts[0] in container["volumeMounts"]
+    assert one(objects, "Service", name)["spec"]["ports"][0]["appProtocol"] == "https"
+    (endpoint,) = one(objects, "PodMonitor", name)["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    assert not [each for each in objects if each["kind"] == "Pod"]
+
+
 @pytest.mark.parametrize("case", ["everything-values", "autoscaling-cpu-values"])
 def test_api_and_metrics_are_exposed_only_when_asked_for(case: str) -> None:
     """Neither by Ingress nor by routes, unless the values say so."""

@@ -6,6 +6,9 @@
 {{- if $memory -}}
 {{- fail "config.broker.type is memory: nodes would not hear of each other. Leave it out, it is nats" -}}
 {{- end -}}
+{{- if dig "http_server" "tls" "client_ca_pem" "" .Values.config -}}
+{{- fail "config.http_server.tls.client_ca_pem asks everybody for a certificate, and the kubelet has none to show to probes: ask for them at the Ingress or Gateway" -}}
+{{- end -}}
 {{- if and .Values.nats.enabled $url -}}
 {{- fail "nats.enabled is true and config.broker.nats.url names other servers: set nats.enabled to false, or leave the address out" -}}
 {{- end -}}
