@@ -11,6 +11,7 @@ from typing import NamedTuple
 _WIDTH, _LEFT, _RIGHT = 1000, 84, 16
 _PANEL, _TITLE, _SPACE = 110, 26, 22
 _LANE, _ROW = 18, 11
+_NOTHING = 1e-9  # what is smaller is drawn as zero
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -213,7 +214,9 @@ class _Scale(NamedTuple):
 
 def _scale(values: Sequence[float]) -> _Scale:
     """Three round steps that reach over the largest."""
-    most = max(values, default=0.0) or 1.0
+    most = max(values, default=0.0)
+    if most < _NOTHING:
+        most = 1.0
     unit = 10.0 ** math.floor(math.log10(most / 3))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor * 3 >= most)
     return _Scale([(step * at, f"{step * at:,g}") for at in range(4)], 0.0, step * 3, logarithmic=False)

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaos.plots import Line, Panel, Rows, Span, plot
@@ -17,6 +17,7 @@ numbers = st.one_of(st.none(), st.floats(0, 1e9))
     st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e5), st.text("ab<&", max_size=8))),
     st.lists(numbers, max_size=20),
 )
+@example(0.0, 1, [], [5e-324])
 def test_whatever_happened_can_be_drawn(
     end: float, step: int, faults: list[tuple[float, float, str]], values: list[float | None]
 ) -> None:
