@@ -79,6 +79,7 @@ def test_its_steps_make_an_environment_that_runs_everything(tmp_path: Path) -> N
     """In a clean directory, the first stage makes what node, coordinator and chaos start from."""
     source, venv = tmp_path / "src", tmp_path / "venv"
     source.mkdir()
+    place = re.findall(r"-m venv --without-pip (\S+)", DOCKERFILE)[0]
     bare = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     for name, rest in instructions(1):
         if name == "COPY":
@@ -86,7 +87,7 @@ def test_its_steps_make_an_environment_that_runs_everything(tmp_path: Path) -> N
             for each in sources:
                 copy(ROOT / each, source / target / (each.rpartition("/")[2] if target.endswith("/") else ""))
         elif name == "RUN":
-            command = rest.replace("/opt/venv", str(venv))
+            command = rest.replace(place, str(venv))
             run(["sh", "-ec", command], source, bare)
     shutil.rmtree(source)
     for arguments in (["node", "--help"], ["coordinator", "--help"], ["chaos", "list"]):

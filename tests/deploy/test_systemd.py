@@ -28,8 +28,9 @@ def installed(tmp_path: Path) -> list[Path]:
     units = []
     for name in UNITS:
         unit = tmp_path / name.replace("@.", "@8000.")
-        text = (FOLDER / name).read_text().replace("/opt/broadcast/bin", str(Path(sys.executable).parent))
-        unit.write_text(text)
+        program = settings(name)["ExecStart"].split()[0]
+        text = (FOLDER / name).read_text()
+        unit.write_text(text.replace(program, str(Path(sys.executable).with_name("broadcast"))))
         units.append(unit)
     return units
 
@@ -63,7 +64,7 @@ def test_stopping_leaves_time_to_drain() -> None:
 def test_the_commands_are_the_program_s(unit: str) -> None:
     """The command line is one that the program takes."""
     program, *arguments = settings(unit)["ExecStart"].split()
-    assert program == "/opt/broadcast/bin/broadcast"
+    assert Path(program).name == "broadcast"
     command = [Path(sys.executable).with_name("broadcast"), arguments[0], "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(word in told for word in arguments if word.startswith("--"))
