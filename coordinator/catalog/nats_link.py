@@ -140,11 +140,12 @@ async def connect(loop: trio_asyncio.TrioEventLoop, access: NatsAccess, name: st
     except (OSError, ValueError) as error:
         raise CatalogUnavailable(f"cannot connect to NATS: {error}") from error
     client = _Client(tls_demanded=access.tls.enabled or "tls://" in access.url)
-    last: list[str] = []
+    said: list[str] = []
 
     async def complain(error: Exception) -> None:
-        last[:] = [str(error) or type(error).__name__]
-        logger.debug("nats-py complains", reason=last[0])
+        # A server says why it refuses, and then the broken connection is one more complaint.
+        said.append(str(error) or type(error).__name__)
+        logger.debug("nats-py complains", reason=said[-1])
 
     link = Link(loop, client, access.request_deadline_s)
     attempt = client.connect(
@@ -163,7 +164,8 @@ async def connect(loop: trio_asyncio.TrioEventLoop, access: NatsAccess, name: st
     except BaseException as error:
         await link.close()
         if isinstance(error, CatalogUnavailable):
-            raise CatalogUnavailable(f"cannot connect to NATS: {(last or [str(error)])[0]}") from error
+            reasons = "; ".join(dict.fromkeys(said)) or str(error)
+            raise CatalogUnavailable(f"cannot connect to NATS: {reasons}") from error
         raise
     return link
 
