@@ -7,9 +7,9 @@ import msgspec
 from chaos.history import Position
 from chaos.workload.dialog import Listener, Opening, Over
 from chaos.workload.event_stream import Event, Events
-from chaos.workload.http import BadAnswer, Body, answer_head, request
+from chaos.workload.http import BadAnswer, request
+from chaos.workload.streamed import StreamedAnswer
 
-_OK = 200
 # How long an EventSource waits if its stream did not say; a few seconds in every browser.
 RETRY_S = 3.0
 
@@ -27,8 +27,7 @@ class SseDialog(abc.ABC):
         self.wanted = opening.wanted
         self._host = opening.host
         self._last_event_id = opening.last_event_id
-        self._head = b""
-        self._body: Body | None = None
+        self._answer = StreamedAnswer()
         self._events = Events(opening.last_event_id)
 
     @property
@@ -63,17 +62,7 @@ class SseDialog(abc.ABC):
     def receive(self, data: bytes) -> bytes:
         """See Dialog."""
         try:
-            if self._body is None:
-                self._head += data
-                answer = answer_head(self._head)
-                if answer is None:
-                    return b""
-                if answer.status != _OK:
-                    retry = answer.fields.get("retry-after", "")
-                    raise Over(0, f"HTTP {answer.status}", float(retry) if retry.isdigit() else None)
-                self._body = Body(answer)
-                data, self._head = self._head[answer.length :], b""
-            for event in self._events.feed(self._body.feed(data)):
+            for event in self._events.feed(self._answer.feed(data)):
                 self.take(event)
         except (BadAnswer, ValueError, msgspec.MsgspecError) as error:
             raise Over(0, f"not understood: {error}") from error

@@ -21,7 +21,9 @@ from chaos.history import (
 from chaos.workload.backoff import delay_s
 from chaos.workload.crowd import READ, WRITE, Crowd
 from chaos.workload.dialog import Dialog, Opening, Over
+from chaos.workload.emulated import EmulatedDialog
 from chaos.workload.plain_sse import PlainSseDialog
+from chaos.workload.posting import Post
 from chaos.workload.publisher import Address, Head
 from chaos.workload.sse_dialog import RETRY_S, SseDialog
 from chaos.workload.transports import TRANSPORTS
@@ -246,7 +248,7 @@ class Subscriber:
             self._end(over.code, over.reason, over.retry_s)
             return
         if answer and self._sock is sock:
-            self._send(answer)
+            self._say(answer)
         if slow and self._sock is sock:
             crowd = self._part.crowd
             crowd.change(sock.fileno(), 0)
@@ -255,6 +257,20 @@ class Subscriber:
     def _read_again(self) -> None:
         if self._sock is not None:
             self._part.crowd.change(self._sock.fileno(), READ | (WRITE if self._unsent else 0))
+
+    def _say(self, data: bytes) -> None:
+        """Send it on the connection, or beside it where the connection carries only what comes."""
+        dialog, sock = self._dialog, self._sock
+        if not isinstance(dialog, EmulatedDialog):
+            self._send(data)
+            return
+
+        def failed(reason: str) -> None:
+            # It says nothing about the connection that came after.
+            if self._sock is sock:
+                self._end(0, f"/emulation: {reason}")
+
+        Post(self._part.crowd, self._part.nodes, dialog.content_type, data, self._chance, failed)
 
     def _send(self, data: bytes) -> None:
         sock, had = self._sock, self._unsent
@@ -350,7 +366,7 @@ class Subscriber:
             if command is None:
                 self._end(0, "subscribing again needs a new stream")
             else:
-                self._send(command)
+                self._say(command)
 
         crowd.at(due, subscribe)
         crowd.at(self._joined_by, self.check)

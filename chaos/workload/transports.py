@@ -1,6 +1,7 @@
 """Every transport a client can use, by name."""
 
 from chaos.workload.dialog import MakeDialog
+from chaos.workload.emulated import EmulatedSseDialog, HttpStreamDialog, HttpStreamProtobufDialog
 from chaos.workload.plain_sse import PlainSseDialog
 from chaos.workload.plain_websocket import PlainWebSocketDialog
 from chaos.workload.uni_http_stream import UniHttpStreamDialog
@@ -17,6 +18,9 @@ TRANSPORTS: dict[str, MakeDialog] = {
     "uni-sse": UniSseDialog,
     "uni-http-stream": UniHttpStreamDialog,
     "uni-websocket": UniWebSocketDialog,
+    "http-stream-json": HttpStreamDialog,
+    "http-stream-protobuf": HttpStreamProtobufDialog,
+    "emulated-sse": EmulatedSseDialog,
     "ws": PlainWebSocketDialog,
     "sse": PlainSseDialog,
 }

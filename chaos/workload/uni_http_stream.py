@@ -4,10 +4,9 @@ import msgspec
 
 from chaos.history import Position
 from chaos.workload.dialog import Listener, Opening, Over
-from chaos.workload.http import BadAnswer, Body, answer_head, request
+from chaos.workload.http import BadAnswer, request
+from chaos.workload.streamed import StreamedAnswer
 from chaos.workload.uni_pushes import connect_request, take_push
-
-_OK = 200
 
 
 class UniHttpStreamDialog:
@@ -23,7 +22,7 @@ class UniHttpStreamDialog:
         self._wanted = opening.wanted
         self._host = opening.host
         self._received = b""
-        self._body: Body | None = None
+        self._answer = StreamedAnswer()
 
     def opening(self) -> bytes:
         """See Dialog."""
@@ -38,17 +37,7 @@ class UniHttpStreamDialog:
     def receive(self, data: bytes) -> bytes:
         """See Dialog."""
         try:
-            if self._body is None:
-                self._received += data
-                answer = answer_head(self._received)
-                if answer is None:
-                    return b""
-                if answer.status != _OK:
-                    retry = answer.fields.get("retry-after", "")
-                    raise Over(0, f"HTTP {answer.status}", float(retry) if retry.isdigit() else None)
-                self._body = Body(answer)
-                data, self._received = self._received[answer.length :], b""
-            *lines, self._received = (self._received + self._body.feed(data)).split(b"\n")
+            *lines, self._received = (self._received + self._answer.feed(data)).split(b"\n")
             for line in lines:
                 if line:
                     take_push(line, self._wanted, self._listener)

@@ -9,9 +9,10 @@ from chaos.history import Position
 from chaos.workload import websocket_frames
 from chaos.workload.dialog import Opening, Over
 from chaos.workload.plain_websocket import PlainWebSocketDialog
+from chaos.workload.protobuf_commands import cut, delimited
 from chaos.workload.websocket_dialog import WebSocketDialog
 from chaos.workload.websocket_json import JsonDialog
-from chaos.workload.websocket_protobuf import ProtobufDialog, bodies, delimited
+from chaos.workload.websocket_protobuf import ProtobufDialog
 from protos import client_pb2
 from tests.chaos.workload.listening import Heard
 
@@ -84,7 +85,7 @@ def test_json_joins_and_reads_as_an_sdk_does() -> None:
 def test_protobuf_joins_and_reads_as_an_sdk_does() -> None:
     """The same in the other encoding."""
     dialog, heard, sent = opened(ProtobufDialog)
-    connect, first, second = [client_pb2.Command.FromString(body) for body in bodies(unmasked(sent)[0])]
+    connect, first, second = [client_pb2.Command.FromString(body) for body in cut(unmasked(sent)[0])[0]]
     assert connect.connect.name == "chaos"
     assert (first.subscribe.recover, first.subscribe.epoch, first.subscribe.offset) == (True, "e", 7)
     assert not second.subscribe.recover
@@ -99,7 +100,7 @@ def test_protobuf_joins_and_reads_as_an_sdk_does() -> None:
         client_pb2.Reply(push=push),
         client_pb2.Reply(push=ended),
     ]
-    data = b"".join(delimited(reply) for reply in replies)  # type: ignore[arg-type]
+    data = b"".join(delimited(reply) for reply in replies)
     assert dialog.receive(Frame(Opcode.BINARY, data).serialize(mask=False)) == b""
     assert heard.facts == BACK
     assert unmasked(dialog.receive(Frame(Opcode.BINARY, b"\0").serialize(mask=False))) == [b"\0"]
