@@ -4,7 +4,7 @@ import os
 
 import trio
 
-DEADLINE_S = 10
+from tests.patience import PATIENCE_S
 
 
 async def ended(pid: int) -> None:
@@ -13,6 +13,6 @@ async def ended(pid: int) -> None:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         await trio.lowlevel.wait_readable(descriptor)
     os.close(descriptor)

@@ -20,8 +20,8 @@ from deploy.errors import UserError
 from deploy.ports import HOST
 from tests.deploy.pids import ended
 from tests.nats_server import free_port
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 20
 FAKE_NODE = (sys.executable, str(Path(__file__).with_name("fake_node.py")))
 
 
@@ -66,8 +66,9 @@ async def run_until_ready_then(signals: list[int], settings: Settings, heard: He
 
     async def run() -> None:
         codes.append(await local.run(settings, heard.output))
+        assert heard.clusters, f"it was never ready: {heard.events}"
 
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             await heard.ready.wait()
@@ -103,7 +104,7 @@ async def test_the_ready_file_describes_the_cluster(tmp_path: Path) -> None:
             heard._ready(cluster),
         )[1],
     )
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(local.run, settings, output)
             await heard.ready.wait()
@@ -170,7 +171,7 @@ async def test_data_is_kept_where_it_was_asked_for(tmp_path: Path) -> None:
 async def test_a_death_is_reported_and_ends_the_cluster(tmp_path: Path, behaviour: str, how: str) -> None:
     """A process that dies by itself is named with its exit code and last lines, and `up` fails."""
     heard = Heard()
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         code = await local.run(make_settings(tmp_path, behaviour), heard.output)
     assert code == 1
     assert f"ended unexpectedly: {how}" in heard.events[0]
@@ -182,7 +183,7 @@ async def test_keep_going_outlives_a_killed_node(tmp_path: Path) -> None:
     """With --keep-going a node can be killed on purpose: it is reported, the others stay."""
     heard = Heard()
     settings = make_settings(tmp_path, keep_going=True)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(local.run, settings, heard.output)
             await heard.ready.wait()
@@ -199,7 +200,7 @@ async def test_keep_going_outlives_a_killed_node(tmp_path: Path) -> None:
 async def test_a_node_that_was_told_to_end_takes_nobody_with_it(tmp_path: Path) -> None:
     """A drain with --stop, or a SIGTERM, is no accident; without any node the rest has no purpose."""
     heard = Heard()
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(local.run, make_settings(tmp_path), heard.output)
             await heard.ready.wait()
@@ -217,7 +218,7 @@ async def test_a_node_that_was_told_to_end_takes_nobody_with_it(tmp_path: Path) 
 async def test_keep_going_stays_without_any_node(tmp_path: Path) -> None:
     """Nodes that were stopped one by one may run again under somebody else: NATS stays for them."""
     heard = Heard()
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(local.run, make_settings(tmp_path, keep_going=True), heard.output)
             await heard.ready.wait()
@@ -233,7 +234,7 @@ async def test_keep_going_stays_without_any_node(tmp_path: Path) -> None:
 async def test_keep_going_does_not_excuse_a_failed_start(tmp_path: Path) -> None:
     """A node that never came up is a failure even with --keep-going."""
     heard = Heard()
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         assert await local.run(make_settings(tmp_path, "dies at start", keep_going=True), heard.output) == 1
     assert not heard.clusters
 
@@ -266,7 +267,7 @@ async def test_a_node_that_is_never_ready_is_given_up(
     """A start that hangs ends with a sentence that names who hung."""
     monkeypatch.setattr("deploy.cluster._READY_MAX_S", 0.5)
     heard = Heard()
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         assert await local.run(make_settings(tmp_path, "is silent", nodes=1), heard.output) == 1
     assert heard.events[0].startswith("node-1 was not ready")
 
@@ -274,7 +275,7 @@ async def test_a_node_that_is_never_ready_is_given_up(
 async def test_cancellation_leaves_no_process(tmp_path: Path) -> None:
     """A cancelled run kills what it started."""
     heard = Heard()
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(local.run, make_settings(tmp_path), heard.output)
             await heard.ready.wait()
@@ -332,7 +333,7 @@ async def test_no_process_outlives_a_cluster_that_is_killed(tmp_path: Path) -> N
     config = tmp_path / "behaviour"
     config.write_text("ignores SIGTERM")
     command = [sys.executable, "-c", RUN_ALONE, str(config), *FAKE_NODE]
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             # Killed, it leaves its temporary directory behind: in the test's own.
             environ = {**os.environ, "TMPDIR": str(tmp_path)}
