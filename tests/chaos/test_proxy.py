@@ -8,8 +8,7 @@ import pytest
 import trio
 
 from chaos.proxy import CLEAR, Conditions, Proxy
-
-DEADLINE_S = 10
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ async def echo(nursery: trio.Nursery) -> AsyncIterator[int]:
 
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     nursery.start_soon(trio.serve_listeners, serve, [listener])
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         yield listener.socket.getsockname()[1]
 
 
@@ -125,7 +124,7 @@ async def test_a_link_that_is_cut_refuses_new_connections(link: Proxy) -> None:
 
 async def test_what_is_behind_and_gone_looks_gone(nursery: trio.Nursery) -> None:
     """A server that does not listen is seen as a reset, not as a connection that stays."""
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
         await listener.aclose()

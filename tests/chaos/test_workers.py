@@ -10,8 +10,8 @@ from chaos.history import Client, Session, read
 from chaos.targets.child import gone
 from chaos.workers import Worker, WorkerLost
 from chaos.workload.spec import Command, NodeAddress, Spec
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 20
 NOBODY = (NodeAddress("node-1", "127.0.0.1", 1),)
 
 
@@ -23,11 +23,11 @@ def spec(tmp_path: Path) -> Spec:
 async def test_a_process_does_as_it_is_told_and_ends(tmp_path: Path) -> None:
     """Clients connect when told, it says how they are, and after leaving its history is complete."""
     worker = Worker(spec(tmp_path), tmp_path)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(worker.run)
             await worker.tell(Command("connect"))
-            assert await worker.until(lambda status: status.clients == 3, DEADLINE_S)
+            assert await worker.until(lambda status: status.clients == 3, PATIENCE_S)
             assert worker.status.live == 0
             await worker.tell(Command("leave"))
     assert worker.status.done == "leave"
@@ -39,7 +39,7 @@ async def test_a_process_does_as_it_is_told_and_ends(tmp_path: Path) -> None:
 async def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
     """What it would have seen is not known: the run ends with that, not with a verdict."""
     worker = Worker(spec(tmp_path), tmp_path)
-    with trio.fail_after(DEADLINE_S), pytest.RaisesGroup(WorkerLost):
+    with trio.fail_after(PATIENCE_S), pytest.RaisesGroup(WorkerLost):
         async with trio.open_nursery() as nursery:
             await nursery.start(worker.run)
             assert worker._process is not None
@@ -49,7 +49,7 @@ async def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
 async def test_a_process_ends_with_the_run(tmp_path: Path) -> None:
     """Cancelling leaves nothing behind."""
     worker = Worker(spec(tmp_path), tmp_path)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(worker.run)
             assert worker._process is not None

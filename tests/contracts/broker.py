@@ -12,6 +12,7 @@ from node.broker.interface import Broker, BrokerRejected, HistoryOptions, Live, 
 from node.broker.namespaces import Namespaces, NamespaceStore
 from node.protocol.messages import ClientInfo
 from tests.contracts.nodes import MakeBroker, NodesContract, until
+from tests.patience import PATIENCE_S
 
 SIZE = 4
 HISTORY = HistoryOptions(size=SIZE, ttl_s=60, meta_ttl_s=300)
@@ -40,7 +41,7 @@ class Inbox:
 
     async def wait(self, count: int) -> list[Live]:
         """The first messages, as soon as there are that many."""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             while len(self.lives) < count:
                 self._news = trio.Event()
                 await self._news.wait()

@@ -27,8 +27,8 @@ from tests.coordinator.asgi_client import TOKEN
 from tests.coordinator.coordinators import FakeCoordinator
 from tests.coordinator.fleet import Fleet, three_nodes
 from tests.fakes.catalog import CatalogStore
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 10
 AUTHORIZED = (("authorization", f"Bearer {TOKEN}"),)
 CALLS: dict[str, Any] = {
     "ListNodes": ListNodesRequest(),
@@ -60,7 +60,7 @@ class Served:
         def call() -> Any:
             with self.channel() as channel:
                 answer = getattr(CoordinatorStub(channel), name)(
-                    request, metadata=metadata, timeout=DEADLINE_S
+                    request, metadata=metadata, timeout=PATIENCE_S
                 )
                 return list(answer) if name.startswith("Watch") else answer
 
@@ -88,7 +88,7 @@ async def served(nursery: trio.Nursery) -> AsyncIterator[Served]:
 
 
 async def in_thread(call: Callable[[], Any]) -> Any:
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         return await trio.to_thread.run_sync(call)
 
 
@@ -131,7 +131,7 @@ async def test_a_watch_that_is_hung_up_leaves_nothing_behind(served: Served) -> 
             stub = CoordinatorStub(channel)
             count = 0
             for _ in range(3):
-                answers = stub.WatchNodes(ListNodesRequest(), metadata=AUTHORIZED, timeout=DEADLINE_S)
+                answers = stub.WatchNodes(ListNodesRequest(), metadata=AUTHORIZED, timeout=PATIENCE_S)
                 count += len(next(answers).nodes)
                 answers.cancel()
             return count
@@ -145,7 +145,7 @@ async def test_without_the_catalog_calls_are_unavailable(served: Served) -> None
     def health() -> int:
         with served.channel() as channel:
             stub = health_pb2_grpc.HealthStub(channel)
-            return int(stub.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=DEADLINE_S).status)
+            return int(stub.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=PATIENCE_S).status)
 
     assert await in_thread(health) == health_pb2.HealthCheckResponse.SERVING
     served.coordinator.mirror._contact_max_s = 0.2
@@ -162,7 +162,7 @@ async def test_the_service_describes_itself(served: Served) -> None:
         with served.channel() as channel:
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
             request = reflection_pb2.ServerReflectionRequest(list_services="")
-            answer = next(stub.ServerReflectionInfo(iter([request]), timeout=DEADLINE_S))
+            answer = next(stub.ServerReflectionInfo(iter([request]), timeout=PATIENCE_S))
             return [service.name for service in answer.list_services_response.service]
 
     assert SERVICE in await in_thread(services)

@@ -10,8 +10,8 @@ import trio
 
 from deploy.processes import Child, LineSplitter, describe_exit
 from tests.deploy.pids import ended
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 10
 Start = Callable[[str], Child]
 
 
@@ -23,7 +23,7 @@ async def start() -> AsyncIterator[Start]:
         children.append(Child("child", [sys.executable, "-c", code]))
         return children[-1]
 
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         yield start_python
     for child in children:
         child.kill()

@@ -13,10 +13,10 @@ from deploy.errors import UserError
 from deploy.subscriber import Enough, endpoint, follow
 from deploy.subscription import Subscription
 from node.protocol.messages import Publication, StreamPosition
+from tests.patience import PATIENCE_S
 
 Session = Callable[[WebSocketConnection, list[dict[str, dict[str, object]]]], Awaitable[None]]
 CONNECTED = '{"id":1,"connect":{"client":"c","ping":25,"pong":true}}\n'
-DEADLINE_S = 10
 
 
 @dataclass
@@ -44,7 +44,7 @@ async def node(nursery: trio.Nursery) -> AsyncIterator[FakeNode]:
     fake = FakeNode()
     server = await nursery.start(serve_websocket, fake.handle, "127.0.0.1", 0, None)
     fake.url = endpoint(f"http://127.0.0.1:{server.port}")
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         yield fake
     nursery.cancel_scope.cancel()
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 20.0
 API_KEY = "test-api-key-test-api-key-test-api-key"
 HMAC_KEY = "test-hmac-key-test-hmac-key-test-hmac-key"
 
@@ -82,7 +82,7 @@ class NodeProcess:
         with os.fdopen(ready) as pipe:
             line = pipe.readline()
         if not line:
-            self.process.wait(timeout=DEADLINE_S)
+            self.process.wait(timeout=PATIENCE_S)
         assert line, f"node {name} did not start:\n{self.log()}"
         said = json.loads(line)
         self.http: str = said["http"]
@@ -107,7 +107,7 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout=DEADLINE_S)
+            return self.process.wait(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -115,7 +115,7 @@ class NodeProcess:
     def kill(self) -> None:
         """End it as `kill -9` does."""
         self.process.kill()
-        self.process.wait(timeout=DEADLINE_S)
+        self.process.wait(timeout=PATIENCE_S)
 
 
 class Cluster:

@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from tests.integration.cluster import DEADLINE_S
+from tests.patience import PATIENCE_S
 
 Event = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Events:
 
         wanted = {"event": event, **fields}
         with self._news:
-            found = self._news.wait_for(find, DEADLINE_S)
+            found = self._news.wait_for(find, PATIENCE_S)
             assert found is not None, f"{wanted} did not come; before: {self._taken}; left: {self._left}"
             self._left.remove(found)
             self._taken.append(found)

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import pytest
 
-from tests.integration.cluster import DEADLINE_S
 from tests.integration.events import Events, Failed
+from tests.patience import PATIENCE_S
 
 FOLDER = Path(__file__).parent / "js"
 NODE = shutil.which("node") or ""
@@ -71,7 +71,7 @@ class Program(Events):
         # The end of its stdin is the end of the program.
         process.stdin.close()
         try:
-            process.wait(DEADLINE_S)
+            process.wait(PATIENCE_S)
         finally:
             process.kill()
             process.wait()

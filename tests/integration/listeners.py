@@ -7,7 +7,8 @@ import trio
 
 from tests.deploy.pids import ended
 from tests.integration.cluster import API_KEY, NodeProcess
-from tests.integration.raw import CLOSE, CONNECT, DEADLINE_S, Raw
+from tests.integration.raw import CLOSE, CONNECT, Raw
+from tests.patience import PATIENCE_S
 
 KEY_FIELD = f"X-API-Key: {API_KEY}"
 SUBSCRIBE = json.dumps({"id": 2, "subscribe": {"channel": "news"}})
@@ -90,7 +91,7 @@ async def publish_on(raw: Raw, accepted: list[int], enough: trio.Event) -> None:
         return
 
 
-async def exit_status(node: NodeProcess, within_s: float = DEADLINE_S) -> int:
+async def exit_status(node: NodeProcess, within_s: float = PATIENCE_S) -> int:
     """Wait for the node's end."""
     with trio.fail_after(within_s):
         await ended(node.process.pid)

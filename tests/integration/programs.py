@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 20.0
 BROADCAST = (sys.executable, "-P", "-m", "deploy.cli")
 
 
@@ -87,9 +88,9 @@ class Program:
 
     def wait(self) -> int:
         """Wait for its end and for the last of its lines; returns its exit status."""
-        status = self._process.wait(timeout=DEADLINE_S)
+        status = self._process.wait(timeout=PATIENCE_S)
         for reader in self._readers:
-            reader.join(timeout=DEADLINE_S)
+            reader.join(timeout=PATIENCE_S)
         return status
 
     @property
@@ -106,7 +107,7 @@ class Program:
             self._more.notify_all()
 
     def _wait_until(self, is_so: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         with self._more:
             while not is_so():
                 ended = not any(reader.is_alive() for reader in self._readers)
@@ -142,6 +143,6 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=PATIENCE_S,
         check=False,
     )

@@ -11,7 +11,8 @@ from typing import Self
 
 import trio
 
-from tests.integration.cluster import DEADLINE_S, NodeProcess
+from tests.integration.cluster import NodeProcess
+from tests.patience import PATIENCE_S
 
 # SO_LINGER without time: closing resets the connection and drops what is queued (socket(7)).
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -84,14 +85,14 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(DEADLINE_S), "the proxy did not start"
+        assert self._started.wait(PATIENCE_S), "the proxy did not start"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         trio.from_thread.run_sync(self._everything.cancel, trio_token=self._token)
-        self._thread.join(DEADLINE_S)
+        self._thread.join(PATIENCE_S)
 
 
 class RoundRobinProxy(Proxy):

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import trio
 
-DEADLINE_S = 20.0
+from tests.patience import PATIENCE_S
+
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 CONNECT = json.dumps({"id": 1, "connect": {}})
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -69,7 +70,7 @@ class Raw:
         if receive_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         try:
-            with trio.fail_after(DEADLINE_S):
+            with trio.fail_after(PATIENCE_S):
                 await sock.connect((parts.hostname, parts.port))
         except BaseException:
             sock.close()
@@ -78,7 +79,7 @@ class Raw:
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are."""
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             await self.stream.send_all(data)
 
     async def request(self, head: str, body: bytes = b"") -> None:
@@ -161,7 +162,7 @@ class Raw:
 
     async def rest(self) -> bytes:
         """Read to the end of the connection, which a reset is too."""
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             try:
                 while data := await self.stream.receive_some(_RECEIVE_BYTES):
                     self._received += data
@@ -188,7 +189,7 @@ class Raw:
         return data
 
     async def _receive(self) -> None:
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             data = await self.stream.receive_some(_RECEIVE_BYTES)
         if not data:
             raise EOFError(f"the node ended the connection after {self._received!r}")

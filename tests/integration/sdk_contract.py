@@ -18,9 +18,10 @@ from cent import CentApiResponseError
 from node.access.tokens import make_token
 from node.config.options import TokenOptions
 from tests.integration.backend import publish
-from tests.integration.cluster import DEADLINE_S, HMAC_KEY, Cluster
+from tests.integration.cluster import HMAC_KEY, Cluster
 from tests.integration.events import Event, Failed
 from tests.integration.proxy import Proxy
+from tests.patience import PATIENCE_S
 
 ENCODINGS = ("json", "protobuf")
 CHANNEL_LIMIT = 128
@@ -345,7 +346,7 @@ class SdkContract:
 
 def publish_until_accepted(cluster: Cluster, channel: str, value: str) -> None:
     """Publish, again while the node has no NATS; a publish waits for it by itself for a while."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             return publish(cluster.nodes[0], channel, value)

@@ -11,9 +11,9 @@ import centrifuge
 import pytest
 
 from tests import plain_asyncio
-from tests.integration.cluster import DEADLINE_S
 from tests.integration.events import Events, Failed
 from tests.integration.sdk_contract import MakeSdk, SdkContract
+from tests.patience import PATIENCE_S
 
 
 class PythonSdk(Events):
@@ -95,7 +95,7 @@ class PythonSdk(Events):
         return self._tokens.pop(0)
 
     def _run(self, action: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(action, self._loop).result(DEADLINE_S)
+        return asyncio.run_coroutine_threadsafe(action, self._loop).result(PATIENCE_S)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -106,7 +106,7 @@ class PythonSdk(Events):
     ) -> None:
         self._run(self._leave())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE_S)
+        self._thread.join(PATIENCE_S)
         self._loop.close()
 
     async def _leave(self) -> None:

@@ -10,8 +10,9 @@ import trio
 
 from tests.integration.cluster import API_KEY, Cluster, NodeProcess
 from tests.integration.programs import broadcast
-from tests.integration.raw import DEADLINE_S, PING, PONG, Raw
+from tests.integration.raw import PING, PONG, Raw
 from tests.nats_server import NatsServer, free_port
+from tests.patience import PATIENCE_S
 
 KEY_FIELD = f"X-API-Key: {API_KEY}"
 REQUEST_DEADLINE_S = 1.0
@@ -36,7 +37,7 @@ async def readiness(raw: Raw) -> tuple[int, str]:
 
 async def until_ready(raw: Raw, wanted: int) -> str:
     """Ask until /readyz has this status; returns what it says then."""
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         while (seen := await readiness(raw))[0] != wanted:  # noqa: ASYNC110 - the node tells nobody
             await trio.sleep(0.02)
     return seen[1]
@@ -118,7 +119,7 @@ async def test_a_node_outlives_its_nats_server(
         assert (await subscriber.frame()).opcode == PONG
         come_back(cluster.nats)
         await until_ready(asking, 200)
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             while "result" not in await publish(asking, 2):
                 pass
         received: list[Any] = []

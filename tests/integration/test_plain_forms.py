@@ -15,9 +15,10 @@ from websockets import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.backend import publish
-from tests.integration.cluster import DEADLINE_S, Cluster, NodeProcess
+from tests.integration.cluster import Cluster, NodeProcess
 from tests.integration.proxy import Proxy
 from tests.integration.sdk_contract import token
+from tests.patience import PATIENCE_S
 
 CURL = shutil.which("curl") or ""
 Message = dict[str, Any]
@@ -37,7 +38,7 @@ class PlainSocket:
         self._connection.send(message if isinstance(message, str) else json.dumps(message))
 
     def read(self, type_: str) -> Message:
-        message: Message = json.loads(self._connection.recv(DEADLINE_S))
+        message: Message = json.loads(self._connection.recv(PATIENCE_S))
         assert message.pop("type") == type_, message
         return message
 
@@ -49,7 +50,7 @@ class PlainSocket:
 @contextmanager
 def plain_socket(url: str, query: str = "") -> Iterator[PlainSocket]:
     # No proxy of the environment between a test and its cluster.
-    with connect(f"{url}/ws{query}", proxy=None, open_timeout=DEADLINE_S) as connection:
+    with connect(f"{url}/ws{query}", proxy=None, open_timeout=PATIENCE_S) as connection:
         yield PlainSocket(connection)
 
 
@@ -183,7 +184,7 @@ def by_curl(node: NodeProcess, target: str, last_event_id: str = "") -> Iterator
         "--noproxy",
         "*",
         "--max-time",
-        f"{DEADLINE_S}",
+        f"{PATIENCE_S}",
     ]
     if last_event_id:
         command += ["--header", f"Last-Event-ID: {last_event_id}"]
@@ -197,7 +198,7 @@ def by_curl(node: NodeProcess, target: str, last_event_id: str = "") -> Iterator
 
 @contextmanager
 def by_http_client(node: NodeProcess, target: str, last_event_id: str = "") -> Iterator[Iterator[str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=DEADLINE_S)
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         connection.request("GET", target, headers={"Last-Event-ID": last_event_id} if last_event_id else {})
         with connection.getresponse() as response:
@@ -290,7 +291,7 @@ def test_an_unknown_id_is_told(cluster: Cluster, stream: Stream, channel: str) -
 )
 def test_a_refusal_is_explained(cluster: Cluster, target: str, status: int, words: str) -> None:
     """A status, and a line for who looks at it."""
-    connection = http.client.HTTPConnection("127.0.0.1", cluster.nodes[0].port, timeout=DEADLINE_S)
+    connection = http.client.HTTPConnection("127.0.0.1", cluster.nodes[0].port, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         connection.request("GET", target)
         with connection.getresponse() as response:

@@ -22,7 +22,8 @@ from cent import (
 
 from tests import plain_asyncio
 from tests.integration.backend import api_url, backend
-from tests.integration.cluster import API_KEY, DEADLINE_S, Cluster, NodeProcess
+from tests.integration.cluster import API_KEY, Cluster, NodeProcess
+from tests.patience import PATIENCE_S
 
 
 class Call(Protocol):
@@ -187,7 +188,7 @@ def test_a_batch_answers_every_command(cluster: Cluster, call: Call, channel: st
 def test_info_names_the_nodes(cluster: Cluster, call: Call) -> None:
     """Every node tells of all nodes, a new one as soon as they have announced themselves again."""
     wanted = {node.name for node in cluster.nodes}
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     for node in cluster.nodes:
         while not wanted <= {told.name for told in call(node, InfoRequest()).nodes}:
             assert time.monotonic() < deadline, f"{node.name} does not know all of {wanted}"

@@ -12,7 +12,8 @@ import trio
 
 from tests.integration.cluster import Cluster, NodeProcess
 from tests.integration.listeners import KEY_FIELD, Client, exit_status, publish_on, subscribe
-from tests.integration.raw import CLOSE, DEADLINE_S, PING, PONG, Raw
+from tests.integration.raw import CLOSE, PING, PONG, Raw
+from tests.patience import PATIENCE_S
 
 WEBSOCKETS, EVENT_STREAMS = 200, 50
 CLOSE_DEADLINE_S, STOP_DEADLINE_S = 0.5, 4.0
@@ -135,7 +136,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             node.process.send_signal(signal.SIGTERM)
             assert (await silent.closed())[0] == 3001
             node.process.send_signal(signal.SIGTERM)
-            assert await exit_status(node, DEADLINE_S) == 1
+            assert await exit_status(node, PATIENCE_S) == 1
             assert "second signal" in node.log()
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 import trio
 
-from tests.integration.cluster import API_KEY, DEADLINE_S, Cluster, NodeProcess
+from tests.integration.cluster import API_KEY, Cluster, NodeProcess
 from tests.integration.hostile.undisturbed import metrics
 from tests.integration.javascript import NEEDS_NODE, Program
 from tests.integration.proxy import Proxy
@@ -24,6 +24,7 @@ from tests.integration.raw import CLOSE, Raw
 from tests.integration.test_centrifuge_python import PythonSdk
 from tests.integration.test_demo_page import CHROMIUM, Tab
 from tests.node.door.authority import Authority
+from tests.patience import PATIENCE_S
 
 CURL = shutil.which("curl") or ""
 NEEDS_CURL = pytest.mark.skipif(
@@ -72,7 +73,7 @@ def publish(
     body = json.dumps({"channel": channel, "data": data})
     arguments = (version, "-H", KEY_FIELD, "-d", body, "-w", " %{http_version}", f"{node.http}/api/publish")
     command = curl_command(authority, *arguments)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     answer, _, spoken = done.stdout.rpartition(" ")
     assert json.loads(answer)["result"]["offset"] > 0
     return spoken
@@ -118,7 +119,7 @@ def test_curl_publishes_and_listens(
 def test_curl_without_tls_is_told_so(node: NodeProcess) -> None:
     """Plain text on the port gets an answer that says what to do."""
     command = [CURL, "--silent", "--noproxy", "*", "-w", "%{http_code}", node.http.replace("https", "http")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert done.stdout == "this port speaks TLS; use https:// or wss://\n400"
 
 
@@ -132,7 +133,7 @@ def test_a_leaving_node_ends_http2_with_its_last_stream(
         before = time.monotonic()
         assert leaving.stop() == 0
         assert time.monotonic() - before < 10
-        assert curl.wait(DEADLINE_S) == 0
+        assert curl.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.sdk
@@ -189,7 +190,7 @@ def resident_bytes(node: NodeProcess) -> int:
 
 async def test_a_client_that_never_reads_is_closed(authority: Authority, node: NodeProcess) -> None:
     """It costs no more than it may have waiting, is closed as slow (3008), and is told so when it reads."""
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with (
             connection(authority, node) as asking,
             connection(authority, node, receive_bytes=4096) as deaf,
@@ -232,7 +233,7 @@ async def test_300_connections_that_come_and_go(authority: Authority, node: Node
                 await raw.connected()
                 await raw.send_text('{"id":2,"subscribe":{"channel":"news"}}')
 
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with connection(authority, node) as asking:
             before = await metrics(asking)
             for _ in range(3):
@@ -265,7 +266,7 @@ class TestBrowser:
             tab.shows("subscribed")
             tab.publish(channel, {"from": tab.name})
             tab.shows(tab.name)
-            with trio.fail_after(DEADLINE_S):
+            with trio.fail_after(PATIENCE_S):
                 async with connection(authority, node) as asking:
                     # Browsers open one more now and then, in case it is needed, and close it.
                     seen = await metrics(asking)

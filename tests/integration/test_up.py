@@ -14,9 +14,10 @@ from urllib.request import urlopen
 import pytest
 
 from tests.consul_server import ConsulServer
-from tests.integration.programs import DEADLINE_S, Program, broadcast, run
+from tests.integration.programs import Program, broadcast, run
 from tests.integration.raw import CONNECT, Raw
 from tests.nats_server import free_port
+from tests.patience import PATIENCE_S
 
 
 class Up:
@@ -48,7 +49,7 @@ class Up:
         """Wait until every process of it has ended."""
         for process in self.processes:
             # A pidfd is readable once its process has ended.
-            assert select.select([process], [], [], DEADLINE_S)[0], "a process outlived `up`"
+            assert select.select([process], [], [], PATIENCE_S)[0], "a process outlived `up`"
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_each_nodes_page_links_to_the_others(up: Up) -> None:
     """A visitor of one node's page finds the other one's."""
     addresses = {node["http"] for node in up.nodes}
     for address in addresses:
-        with urlopen(address, timeout=DEADLINE_S) as response:
+        with urlopen(address, timeout=PATIENCE_S) as response:
             page = response.read().decode()
         (other,) = addresses - {address}
         assert f'<meta name="peers" content="{other}">' in page

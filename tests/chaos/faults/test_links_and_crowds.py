@@ -10,8 +10,7 @@ from chaos.faults.catalogue import FAULTS
 from chaos.proxy import CLEAR, Proxy
 from chaos.workload.spec import NodeAddress
 from tests.chaos.faults.scenes import scene
-
-DEADLINE_S = 10
+from tests.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize("name", ["link-slow", "link-narrow", "link-silent", "link-cut"])
@@ -63,7 +62,7 @@ async def test_a_crowd_comes_and_goes(nursery: trio.Nursery, name: str, said: by
     nursery.start_soon(trio.serve_listeners, serve, [listener])
     fault = FAULTS[name](where, "")
     assert fault.slow
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         await fault.inject()
         while len(seen) < 20:
             await trio.testing.wait_all_tasks_blocked(0.01)

@@ -8,27 +8,27 @@ from pathlib import Path
 import trio
 
 from chaos.targets.child import Child, Program, ended, gone, program_of
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 10
 SLEEPER = Program(
-    (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"), "/", os.environ
+    (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"), "/", os.environ
 )
 # Starts a child of its own and says which, then waits to be killed.
 PARENT = """
 import os, sys, time
 from pathlib import Path
 from chaos.targets.child import Child, Program
-program = Program((sys.executable, "-c", "import time; time.sleep(60)"), "/", os.environ)
+program = Program((sys.executable, "-c", "import time; time.sleep(600)"), "/", os.environ)
 child = Child(program, Path(sys.argv[1]))
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
 async def said(path: Path) -> str:
     """Wait until something is written: a file tells nobody."""
     log = trio.Path(path)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         while not (await log.read_text()).endswith("\n"):  # noqa: ASYNC110 - nobody tells
             await trio.sleep(0.01)
     return (await log.read_text()).strip()
@@ -53,7 +53,7 @@ async def test_the_end_of_a_process_is_noticed(tmp_path: Path) -> None:
     """`gone` returns when it has ended, and at once if there is none."""
     child = Child(SLEEPER, tmp_path / "log")
     assert not ended(child.pid)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gone, child.pid)
             os.kill(child.pid, signal.SIGKILL)
@@ -68,8 +68,8 @@ async def test_one_that_stands_still_is_stopped_too(tmp_path: Path) -> None:
     """A paused process takes no SIGTERM until it goes on: stopping sees to that."""
     child = Child(SLEEPER, tmp_path / "log")
     os.kill(child.pid, signal.SIGSTOP)
-    with trio.fail_after(DEADLINE_S):
-        await child.stop(DEADLINE_S)
+    with trio.fail_after(PATIENCE_S):
+        await child.stop(PATIENCE_S)
     assert not child.running
 
 
@@ -80,7 +80,7 @@ async def test_a_child_ends_with_whoever_started_it(tmp_path: Path) -> None:
     parent = Child(program, outer)
     grandchild = int(await said(outer))
     os.kill(parent.pid, signal.SIGKILL)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         await gone(grandchild)
     parent.kill()
 

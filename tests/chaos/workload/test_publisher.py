@@ -10,8 +10,8 @@ from chaos.generator import Publication
 from chaos.history import HistoryWriter, Published, read
 from chaos.workload.publisher import Address, Publisher
 from tests.chaos.workload.fake_nodes import Serve, accepted, answer, listen, request
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 10
 ONE = Publication(0.0, "publisher-0", "publisher-0-1", "history:1", 0, 100)
 PLAIN = Publication(0.0, "publisher-0", "publisher-0-1", "plain:1", 0, 100)
 
@@ -21,7 +21,7 @@ async def outcomes(tmp_path: Path, nodes: list[Address], *publications: Publicat
     path = tmp_path / "history.jsonl"
     with HistoryWriter(path) as history:
         publisher = Publisher(nodes, history, "key", "plain", random.Random(1))
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             for publication in publications:
                 await publisher.publish(publication)
         publisher.close()

@@ -14,8 +14,8 @@ from chaos.workload.crowd import Crowd
 from chaos.workload.publisher import Address, Head
 from chaos.workload.subscriber import Part, Subscriber
 from tests.chaos.workload.fake_nodes import Serve, listen, request
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 10
 ACCEPTED = f"HTTP/1.1 101 x\r\nSec-WebSocket-Accept: {websocket_frames._ACCEPT}\r\n\r\n".encode()
 JOINED = (
     '{"id":1,"connect":{"client":"c","version":"v"}}',
@@ -42,7 +42,7 @@ class Watched:
 
     async def until(self, reached: int) -> None:
         """Run until so many deliveries came."""
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.crowd.run)
                 while self.client.deliveries < reached and self.client.wanted:

@@ -19,8 +19,7 @@ from coordinator.catalog.interface import (
 )
 from protos.catalog_pb2 import Address, NodeReport, Order
 from tests.contracts.catalog.places import Place
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S
 
 
 class Reporter:

@@ -23,6 +23,7 @@ from node.config.durations import Duration
 from node.config.options import NatsOptions
 from tests.consul_server import ConsulServer
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 INTERVAL_S = 0.4
 TTL_S = 2.0
@@ -80,7 +81,7 @@ class OnNats:
         feed = Feed(self._options, name=name, on_broken=lambda: None, on_restored=lambda: None)
         async with trio.open_nursery() as nursery:
             await nursery.start(feed.run)
-            await feed.wait_connected(5)
+            await feed.wait_connected(PATIENCE_S)
             yield NatsCatalog(feed, self._options, self._catalog, name=name)
             nursery.cancel_scope.cancel()
 
@@ -100,7 +101,7 @@ async def running_feed(url: str) -> AsyncIterator[Feed]:
     feed = Feed(NatsOptions(url=url), name="test", on_broken=lambda: None, on_restored=lambda: None)
     async with trio.open_nursery() as nursery:
         await nursery.start(feed.run)
-        await feed.wait_connected(5)
+        await feed.wait_connected(PATIENCE_S)
         yield feed
         nursery.cancel_scope.cancel()
 

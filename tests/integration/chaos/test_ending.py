@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.chaos.test_quick import ROOT, processes_of
-
-DEADLINE_S = 60
+from tests.patience import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -33,7 +32,7 @@ def test_a_run_that_is_ended_takes_everything_along(number: signal.Signals, tmp_
         assert began
         process.send_signal(number)
         process.stdout.read()
-        process.wait(DEADLINE_S)
+        process.wait(PATIENCE_S)
     assert process.returncode != 0
     for pid in began:
         _wait_for_end(pid)
@@ -59,7 +58,7 @@ def _wait_for_end(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        ended, _, _ = select.select([descriptor], [], [], DEADLINE_S)
+        ended, _, _ = select.select([descriptor], [], [], PATIENCE_S)
         assert ended, f"{pid} goes on"
     finally:
         os.close(descriptor)

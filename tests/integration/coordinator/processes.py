@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.integration.cluster import DEADLINE_S, ROOT
+from tests.integration.cluster import ROOT
 from tests.integration.programs import Program, broadcast
+from tests.patience import PATIENCE_S
 
 TOKEN = "test-coordinator-token"
 
@@ -42,7 +43,7 @@ class CoordinatorProcess:
         with os.fdopen(ready) as pipe:
             line = pipe.readline()
         if not line:
-            self.process.wait(timeout=DEADLINE_S)
+            self.process.wait(timeout=PATIENCE_S)
         assert line, f"coordinator {name} did not start:\n{self.log()}"
         said = json.loads(line)
         self.http: str = said["http"]
@@ -81,7 +82,7 @@ class CoordinatorProcess:
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:
-            with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
                 status, body = response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -93,12 +94,12 @@ class CoordinatorProcess:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=DEADLINE_S)
+        return self.process.wait(timeout=PATIENCE_S)
 
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(timeout=DEADLINE_S)
+        self.process.wait(timeout=PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self

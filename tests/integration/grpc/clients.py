@@ -8,8 +8,8 @@ import grpc
 
 from protos import client_pb2, edge_pb2, server_api_pb2, unistream_pb2
 from tests.integration.cluster import API_KEY
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 20.0
 EDGE = "/broadcast.edge.v1.Edge/"
 UNISTREAM = "/centrifugal.centrifugo.unistream.CentrifugoUniStream/"
 API = "/centrifugal.centrifugo.api.CentrifugoApi/"
@@ -84,12 +84,12 @@ class Caller:
         call = self.channel.unary_stream(
             EDGE + "Subscribe", _serialize, edge_pb2.SubscribeResponse.FromString
         )
-        return Events(call(request, DEADLINE_S, self.metadata))
+        return Events(call(request, PATIENCE_S, self.metadata))
 
     def connect(self, commands: Iterator[client_pb2.Command]) -> Any:
         """The client protocol."""
         call = self.channel.stream_stream(EDGE + "Connect", _serialize, client_pb2.Reply.FromString)
-        return call(commands, DEADLINE_S, self.metadata)
+        return call(commands, PATIENCE_S, self.metadata)
 
     def publish(self, channel: str, data: bytes) -> None:
         """Publish."""
@@ -101,7 +101,7 @@ class Caller:
             EDGE + "PublishStream", _serialize, edge_pb2.PublishStreamResponse.FromString
         )
         requests = (edge_pb2.PublishRequest(channel=channel, data=data) for channel, data in messages)
-        return call(requests, DEADLINE_S, self.metadata)  # type: ignore[no-any-return]
+        return call(requests, PATIENCE_S, self.metadata)  # type: ignore[no-any-return]
 
     def history(self, channel: str, limit: int = -1) -> edge_pb2.HistoryResponse:
         """Read history."""
@@ -111,18 +111,18 @@ class Caller:
     def call(self, method: str, request: Any, response: Any) -> Any:
         """A call of the edge."""
         call = self.channel.unary_unary(EDGE + method, _serialize, response.FromString)
-        return call(request, DEADLINE_S, self.metadata)
+        return call(request, PATIENCE_S, self.metadata)
 
     def api(self, method: str, request: Any, key: str = API_KEY) -> Any:
         """A call of the server API."""
         response = getattr(server_api_pb2, f"{method}Response")
         call = self.channel.unary_unary(API + method, _serialize, response.FromString)
-        return call(request, DEADLINE_S, (("authorization", f"apikey {key}"),))
+        return call(request, PATIENCE_S, (("authorization", f"apikey {key}"),))
 
     def consume(self, request: unistream_pb2.ConnectRequest) -> Any:
         """The unidirectional stream."""
         call = self.channel.unary_stream(UNISTREAM + "Consume", _serialize, unistream_pb2.Push.FromString)
-        return call(request, DEADLINE_S)
+        return call(request, PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self

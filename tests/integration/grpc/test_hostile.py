@@ -11,11 +11,12 @@ from pathlib import Path
 import grpc
 
 from tests.integration.cluster import NodeProcess
-from tests.integration.grpc.clients import DEADLINE_S, Caller, status_of
+from tests.integration.grpc.clients import Caller, status_of
+from tests.patience import PATIENCE_S
 
 
 def metric(node: NodeProcess, name: str) -> float:
-    with urllib.request.urlopen(f"{node.http}/metrics", timeout=DEADLINE_S) as answer:
+    with urllib.request.urlopen(f"{node.http}/metrics", timeout=PATIENCE_S) as answer:
         text = answer.read().decode()
     return sum(
         float(value)
@@ -33,7 +34,7 @@ def memory_kb(node: NodeProcess) -> int:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)

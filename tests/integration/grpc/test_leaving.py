@@ -13,8 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.integration.cluster import OPEN_NAMESPACE, Cluster, NodeProcess
 from tests.integration.coordinator.processes import CoordinatorProcess
-from tests.integration.grpc.clients import DEADLINE_S, Caller, Events, status_of
+from tests.integration.grpc.clients import Caller, Events, status_of
 from tests.integration.grpc.conftest import OPTIONS
+from tests.patience import PATIENCE_S
 
 RATE, STREAMS = 50, 60
 
@@ -68,7 +69,7 @@ def test_a_stopped_node_ends_its_streams_and_loses_nothing(pair: Cluster) -> Non
         assert took_s > STREAMS / RATE * 0.7
         stopped.set()
         publishing.join()
-        assert leaving.process.wait(DEADLINE_S) == 0
+        assert leaving.process.wait(PATIENCE_S) == 0
         top = there.history("news", limit=0).position.offset
         for offset in sorted(set(last) - {0}):
             again = there.subscribe(news=(epoch, offset))
@@ -92,7 +93,7 @@ def test_a_stream_of_messages_ends_with_what_was_taken(pair: Cluster) -> None:
         for number in range(10):
             yield "news", b"%d" % number
             sent.release()
-        held.wait(DEADLINE_S)
+        held.wait(PATIENCE_S)
 
     with Caller(leaving.grpc) as here, Caller(pair.nodes[1].grpc) as there:
         stream = there.subscribe("news")
@@ -103,14 +104,14 @@ def test_a_stream_of_messages_ends_with_what_was_taken(pair: Cluster) -> None:
         summary = here.publish_stream(messages())
         held.set()
         assert (summary.received, summary.accepted, summary.failed) == (10, 10, 0)
-        assert leaving.process.wait(DEADLINE_S) == 0
+        assert leaving.process.wait(PATIENCE_S) == 0
 
 
 def health_of(node: NodeProcess) -> str:
     with Caller(node.grpc) as caller:
         stub = health_pb2_grpc.HealthStub(caller.channel)
         try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
         except grpc.RpcError as error:
             return str(error.code().name)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
@@ -125,7 +126,7 @@ def test_a_drained_node_serves_again_on_its_port(pair: Cluster, tmp_path: Path) 
         Caller(node.grpc) as here,
     ):
         watching = health_pb2_grpc.HealthStub(here.channel).Watch(
-            health_pb2.HealthCheckRequest(), timeout=DEADLINE_S
+            health_pb2.HealthCheckRequest(), timeout=PATIENCE_S
         )
         assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
         stream = here.subscribe("news")
@@ -139,7 +140,7 @@ def test_a_drained_node_serves_again_on_its_port(pair: Cluster, tmp_path: Path) 
         assert health_of(node) == "UNAVAILABLE"
         with coordinator.command("undrain", "grpc-1") as undrain:
             assert undrain.wait() == 0
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while health_of(node) != "SERVING":
             assert time.monotonic() < deadline
             threading.Event().wait(0.1)

@@ -11,7 +11,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from protos import server_api_pb2 as api
 from protos import unistream_pb2
 from protos.unistream_pb2 import ConnectRequest
-from tests.integration.grpc.clients import DEADLINE_S, Caller, status_of
+from tests.integration.grpc.clients import Caller, status_of
+from tests.patience import PATIENCE_S
 
 SERVICES = {
     "broadcast.edge.v1.Edge",
@@ -95,7 +96,7 @@ def test_health_is_told_for_the_node_and_each_service(here: Caller, service: str
     """As load balancers and orchestrators ask for it."""
     stub: Any = health_pb2_grpc.HealthStub(here.channel)
     request = health_pb2.HealthCheckRequest(service=service)
-    assert stub.Check(request, timeout=DEADLINE_S).status == health_pb2.HealthCheckResponse.SERVING
+    assert stub.Check(request, timeout=PATIENCE_S).status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_programs_find_the_services_by_reflection(here: Caller) -> None:
@@ -103,7 +104,7 @@ def test_programs_find_the_services_by_reflection(here: Caller) -> None:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(here.channel)
     Request = reflection_pb2.ServerReflectionRequest  # noqa: N806 - a class
     requests = [Request(list_services=""), Request(file_containing_symbol="broadcast.edge.v1.Edge")]
-    listed, files = stub.ServerReflectionInfo(iter(requests), timeout=DEADLINE_S)
+    listed, files = stub.ServerReflectionInfo(iter(requests), timeout=PATIENCE_S)
     assert {service.name for service in listed.list_services_response.service} > SERVICES
     descriptors = [
         FileDescriptorProto.FromString(data) for data in files.file_descriptor_response.file_descriptor_proto

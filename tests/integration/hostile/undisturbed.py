@@ -11,7 +11,8 @@ from typing import NamedTuple
 import trio
 
 from tests.integration.cluster import API_KEY, NodeProcess
-from tests.integration.raw import CONNECT, DEADLINE_S, Raw
+from tests.integration.raw import CONNECT, Raw
+from tests.patience import PATIENCE_S
 
 GAP_MAX_S = 0.5
 _INTERVAL_S = 0.01
@@ -65,7 +66,7 @@ class Witness:
     async def receives_more(self) -> None:
         """Return when some more publications have come."""
         wanted = len(self.values) + _MORE
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(PATIENCE_S):
             while len(self.values) < wanted:  # noqa: ASYNC110 - a pace is watched, not one event
                 await trio.sleep(_INTERVAL_S)
 
@@ -130,7 +131,7 @@ def _open_files(node: NodeProcess) -> int:
 
 async def _back_to(before: Holdings, asking: Raw, node: NodeProcess) -> None:
     now = await holdings(asking, node)
-    with trio.move_on_after(DEADLINE_S):
+    with trio.move_on_after(PATIENCE_S):
         while now != before:
             await trio.sleep(_INTERVAL_S)
             now = await holdings(asking, node)

@@ -13,6 +13,7 @@ from node.broker.nats.broker import NatsBroker
 from node.config.options import Duration, NatsOptions
 from tests.contracts.broker import HISTORY, NAMESPACES
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 # One stream, and none that keeps messages for less time than an election may take.
 ONE = Namespaces({"": NamespaceStore(HISTORY)})
@@ -66,7 +67,7 @@ def prefix() -> str:
 @pytest.fixture
 def options(prefix: str) -> dict[str, Any]:
     """Changes to the options of this test's brokers."""
-    return {"prefix": prefix, "reconnect_delay_max_s": Duration(0.1)}
+    return {"prefix": prefix, "reconnect_delay_max_s": Duration(0.1), "request_deadline_s": Duration(10)}
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def connect(options: dict[str, Any]) -> AsyncIterator[Brokers]:
             broker = kind(NatsOptions(url=url, **{**options, **more}), namespaces, name="test")
             broker.recorder = recorder  # type: ignore[attr-defined]
             await nursery.start(broker.run, recorder)
-            await broker.feed.wait_connected(10)
+            await broker.feed.wait_connected(PATIENCE_S)
             return broker
 
         yield make

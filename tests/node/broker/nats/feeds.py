@@ -8,9 +8,7 @@ import trio
 
 from node.broker.nats.feed import Feed
 from node.config.options import NatsOptions
-
-# Long enough for a slow machine; a test that waits this long has failed.
-PATIENCE_S = 15.0
+from tests.patience import PATIENCE_S
 
 
 class Watched:

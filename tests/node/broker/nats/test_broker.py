@@ -30,6 +30,7 @@ from tests.contracts.broker import (
 )
 from tests.nats_server import NatsServer
 from tests.node.broker.nats.conftest import ONE, Brokers, RecordedBroker
+from tests.patience import PATIENCE_S
 
 
 class TestNats(BrokerContract):
@@ -56,7 +57,7 @@ async def elsewhere(url: str, work: Any) -> None:
         await work(client)
         await client.close()
 
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         await trio.to_thread.run_sync(plain_asyncio.run, connected())
 
 
@@ -253,7 +254,14 @@ async def test_what_is_told_to_a_topic_of_questions_harms_nobody(make_broker: An
 async def test_calls_end_by_their_deadline(server: NatsServer, connect: Brokers) -> None:
     """Without a server every call ends by its deadline with BrokerUnavailable."""
     broker = await connect(server.url, request_deadline_s=0.3)
-    await broker.heads(["news"])
+
+    async def reached() -> bool:
+        try:
+            return bool(await broker.heads(["news"]))
+        except BrokerUnavailable:
+            return False
+
+    await until(reached)
     server.kill()
     for call in (
         lambda: broker.publish("news", Message(b"x"), HISTORY),
@@ -266,7 +274,7 @@ async def test_calls_end_by_their_deadline(server: NatsServer, connect: Brokers)
         began_at = trio.current_time()
         with pytest.raises(BrokerUnavailable):
             await call()
-        assert trio.current_time() - began_at < 0.6
+        assert trio.current_time() - began_at < 2.8, "the usual deadline is longer"
     assert not broker.connected
     assert broker.disconnected_for_s > 0
     broker.tell("topic", b"dropped")

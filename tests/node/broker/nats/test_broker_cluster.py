@@ -14,6 +14,7 @@ from node.broker.nats.broker import NatsBroker
 from tests.contracts.broker import HISTORY, BrokerContract, Inbox, MakeBroker, numbered, publish, until
 from tests.nats_server import NatsCluster, NatsServer
 from tests.node.broker.nats.conftest import Brokers
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 # Everything published stays to be compared.
@@ -113,7 +114,7 @@ async def test_nothing_accepted_is_lost_with_a_leader(connect: Brokers, prefix: 
         for channel, inbox in inboxes.items():
             await survivors[0].subscribe(channel, inbox.deliver)
         publishers = Publishers()
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery:
                 for number, channel in enumerate(channels):
                     nursery.start_soon(publishers.publish, survivors[number % 2], channel)

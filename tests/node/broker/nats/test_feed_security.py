@@ -12,13 +12,14 @@ import trustme
 from node.config.options import NatsOptions, NatsTlsOptions
 from tests.nats_server import NatsServer
 from tests.node.broker.nats.feeds import nats_options, running
+from tests.patience import PATIENCE_S
 
 
 async def gets_in(options: NatsOptions) -> None:
     """Connect and have one round trip."""
     async with running(options) as watched:
-        await watched.feed.wait_connected(5)
-        await watched.feed.flush(5)
+        await watched.feed.wait_connected(PATIENCE_S)
+        await watched.feed.flush(PATIENCE_S)
 
 
 async def is_refused(options: NatsOptions, *says: str) -> None:

@@ -13,6 +13,7 @@ from node.broker.nats.connection import Connection
 from node.broker.nats.handshake import ConnectError, handshake, open_connection
 from node.config.nats_urls import parse_servers
 from node.config.options import NatsOptions, NatsTlsOptions
+from tests.patience import PATIENCE_S
 
 INFO = b'INFO {"server_id":"N","max_payload":100,"nonce":"abc"}\r\n'
 (SERVER,) = parse_servers("nats://h")
@@ -146,7 +147,7 @@ async def test_a_silent_server_has_its_deadline() -> None:
     (server,) = parse_servers(f"127.0.0.1:{port}")
     options = NatsOptions(connect_deadline_s=0.05)
     async with listener:
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             with pytest.raises(ConnectError, match=r"no connection within 0\.05 s"):
                 await open_connection(server, options, "node")
             stream = await listener.accept()
