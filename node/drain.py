@@ -43,7 +43,7 @@ class Event(Enum):
     GONE = auto()
     # A session that was half open when the node left is there after all.
     CAME = auto()
-    # Told to take sessions again.
+    # Told to take sessions again, or left alone with an order that is over.
     SERVE = auto()
 
 
@@ -140,7 +140,7 @@ class Drain:
             ends_in_s: seconds until whoever is left is sent away at once.
             now: see Drain.
         """
-        if self._order.action != Order.DRAIN:
+        if self._order.action != Order.DRAIN or self._order.cut_off:
             self._order, self._ordered_at = Order(), float("-inf")
         self._leave(ends_in_s, now, same_plan=True)
         self._on_its_own = True
@@ -155,12 +155,22 @@ class Drain:
         self.sent_away += count
         self._bucket.take(min(count, self._bucket.available(now)), now)
 
+    def connected(self, now: float) -> None:
+        """The broker is back for good: what was ordered for its absence is over, if nobody leads any more."""
+        if self.cut_off and not self._is_led(now):
+            self._advance(Event.SERVE)
+
     # --- what it says ---------------------------------------------------------------------------
 
     @property
     def leaves(self) -> bool:
         """Whether new sessions are refused."""
         return self.phase is not Phase.SERVING
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it leaves only for as long as its broker is away."""
+        return self.leaves and self._order.cut_off and not self._on_its_own
 
     @property
     def busy(self) -> bool:
@@ -177,6 +187,8 @@ class Drain:
         """Why new sessions are refused, "" if they are not."""
         if not self.leaves:
             return ""
+        if self.cut_off:
+            return "cut off from NATS: clients are sent to other nodes"
         return "the node is stopping" if self.ends else "the node is draining"
 
     def due(self, sessions: int, now: float) -> Batch:
@@ -212,6 +224,7 @@ class Drain:
             sent_away=self._sent,
             rate=self._bucket.rate if self.phase is Phase.SENDING else 0.0,
             ends_in_s=max(0.0, self._deadline - now),
+            cut_off=self.cut_off,
         )
 
     def moving(self) -> Moving | None:
@@ -283,6 +296,9 @@ class Drain:
         order = self._order
         if self._is_led(now):
             return order.rate
+        if self.cut_off:
+            # Whether the others can be reached by their broker, only a leader knows.
+            return 0.0
         # What a leader said last was what the others can take, and still is: a faster pace would be a storm
         # on them at every change of leaders. Only the deadline hurries it.
         least = order.rate if order.action == Order.DRAIN else self._options.rate

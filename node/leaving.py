@@ -45,6 +45,7 @@ class Leaving:
         sessions: everybody who is here now.
         hub: a client goes between two publications, never in the middle of one.
         reason: what clients are told, given whether the node itself stays.
+        cut_off: whether the node is cut off from its broker.
         changed: called when the phase is another one.
 
     Attributes:
@@ -57,6 +58,7 @@ class Leaving:
         sessions: Collection[Registered],
         hub: Hub,
         reason: Callable[[bool], DisconnectReason],
+        cut_off: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
         self.done = trio.Event()
@@ -64,6 +66,7 @@ class Leaving:
         self._sessions = sessions
         self._hub = hub
         self._reason = reason
+        self._cut_off = cut_off
         self._changed = changed
         self._parked = trio.lowlevel.ParkingLot()
         self._phase = drain.phase
@@ -99,6 +102,8 @@ class Leaving:
             await trio.sleep(TICK_S)
 
     async def _turn(self) -> None:
+        if not self._cut_off():
+            self._drain.connected(trio.current_time())
         batch = self._drain.due(len(self._sessions), trio.current_time())
         self._look()
         if batch.count:
@@ -144,7 +149,12 @@ class Leaving:
         """Say what has changed, and wake up if there is something to do."""
         if self._drain.phase is not self._phase:
             self._phase = self._drain.phase
-            log.info("drain", phase=self._phase.name.lower(), sessions=len(self._sessions))
+            log.info(
+                "drain",
+                phase=self._phase.name.lower(),
+                sessions=len(self._sessions),
+                reason=self._drain.reason,
+            )
             self._changed()
         if self._drain.busy:
             self._parked.unpark()

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from node.broker.interface import Broker
 from node.config.options import Config
 from node.connect_cost import ConnectCost
 from node.drain import Drain
+from node.outage import Outage
 from node.session import Parts
 from protos.catalog_pb2 import Address, NodeReport
 
@@ -88,6 +90,8 @@ class Reporter:
         identity: of the node.
         parts: whose numbers they are.
         drain: whether it leaves.
+        broker: how long it has been away.
+        outage: what the others are told of that; it is kept up to date by this.
         not_ready: why no client should come, "" if they should.
     """
 
@@ -96,6 +100,8 @@ class Reporter:
         identity: Identity,
         parts: Parts,
         drain: Drain,
+        broker: Broker,
+        outage: Outage,
         not_ready: Callable[[], str],
     ) -> None:
         self._identity = identity
@@ -110,6 +116,8 @@ class Reporter:
         self._sessions = parts.sessions
         self._hub = parts.hub
         self._drain = drain
+        self._broker = broker
+        self._outage = outage
         self._not_ready = not_ready
         self._cost = ConnectCost()
         self._number = 0
@@ -124,6 +132,8 @@ class Reporter:
             now: on the drain's clock, seconds.
         """
         self._measure()
+        lost_s = self._broker.disconnected_for_s
+        self._outage.observe(lost_s, now)
         self._number += 1
         drain, rates, reason = self._drain, self._rates, self._not_ready()
         state = NodeReport.NOT_READY if reason else NodeReport.SERVING
@@ -152,6 +162,8 @@ class Reporter:
             moving=drain.moving(),
             fence=drain.fence,
             orders_refused=drain.refused["fence"],
+            broker_lost_s=lost_s,
+            broker_outage=self._outage.number if self._outage.lasts else 0,
         )
 
     def _connect_rate_max(self) -> float:

@@ -35,6 +35,7 @@ from node.leaving import Leaving
 from node.links import open_broker, open_catalog
 from node.members import Members, NodeInfo
 from node.observed import observe_parts
+from node.outage import Outage
 from node.outbox import Writers
 from node.protocol.reasons import INSUFFICIENT_STATE, MOVED, SHUTDOWN, DisconnectReason
 from node.readiness import Readiness
@@ -163,8 +164,16 @@ class Node:
         self.publisher = Publisher(self.broker, self.rules, self.metrics)
         self.members = Members(self.broker, self.describe, config.node.info_interval_s)
         self.drain = Drain(config.drain, self._uid, trio.current_time())
-        self.leaving = Leaving(self.drain, self.sessions, self.hub, self._why_away, self._phase_changed)
-        self.readiness = Readiness(self.broker, config.broker.lost_max_s, lambda: self.drain.reason)
+        self.outage = Outage(config.broker.lost_max_s)
+        self.leaving = Leaving(
+            self.drain,
+            self.sessions,
+            self.hub,
+            self._why_away,
+            lambda: self.outage.lasts,
+            self._phase_changed,
+        )
+        self.readiness = Readiness(self.broker, config.broker.lost_max_s, self._why_leaving)
         self.catalog = open_catalog(config, self.broker, self.name)
         self.api = Api(
             self.publisher, self.channels, self.broker, self.rules, self.members.nodes, self.metrics
@@ -251,9 +260,18 @@ class Node:
 
     def _why_away(self, stays: bool) -> DisconnectReason:
         """What a client is told that is sent away; see Leaving."""
-        if self.broker.disconnected_for_s > self._config.broker.lost_max_s:
+        if self.drain.cut_off or self.broker.disconnected_for_s > self._config.broker.lost_max_s:
             return INSUFFICIENT_STATE
         return MOVED if stays else SHUTDOWN
+
+    def _why_leaving(self) -> str:
+        """Why new clients are refused, "" if they are not."""
+        lost_s = self.broker.disconnected_for_s
+        if not self.drain.cut_off:
+            return self.drain.reason
+        if lost_s:
+            return f"cut off from NATS for {lost_s:.0f} s: clients are sent to other nodes"
+        return "was cut off from NATS: takes clients again when its connection has lasted"
 
     def _phase_changed(self) -> None:
         self.entrance.leave(leaving=self.drain.leaves)
@@ -269,7 +287,9 @@ class Node:
         grpc_port = self.entrance.grpc_port
         grpc = f"{urlsplit(url).hostname}:{grpc_port}" if grpc_port else ""
         identity = Identity(self.name, self._uid, VERSION, url, grpc)
-        reporter = Reporter(identity, self.parts, self.drain, self.readiness.refusal)
+        reporter = Reporter(
+            identity, self.parts, self.drain, self.broker, self.outage, self.readiness.refusal
+        )
         with self._reporting:
             await self.catalog.run(lambda: reporter.report(trio.current_time()), self.leaving.obey)
 

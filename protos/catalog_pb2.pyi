@@ -16,7 +16,7 @@ class Address(_message.Message):
     def __init__(self, transport: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class NodeReport(_message.Message):
-    __slots__ = ("name", "instance", "number", "version", "state", "reason", "addresses", "connections", "capacity", "subscriptions", "channels", "connect_rate_max", "connect_rate", "connect_cost_s", "cpu", "loop_lag_s", "memory_bytes", "publications_per_s", "bytes_out_per_s", "uptime_s", "leaving", "moving", "fence", "orders_refused")
+    __slots__ = ("name", "instance", "number", "version", "state", "reason", "addresses", "connections", "capacity", "subscriptions", "channels", "connect_rate_max", "connect_rate", "connect_cost_s", "cpu", "loop_lag_s", "memory_bytes", "publications_per_s", "bytes_out_per_s", "uptime_s", "leaving", "moving", "fence", "orders_refused", "broker_lost_s", "broker_outage")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[NodeReport.State]
@@ -51,6 +51,8 @@ class NodeReport(_message.Message):
     MOVING_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     ORDERS_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    BROKER_LOST_S_FIELD_NUMBER: _ClassVar[int]
+    BROKER_OUTAGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     instance: str
     number: int
@@ -75,10 +77,12 @@ class NodeReport(_message.Message):
     moving: Moving
     fence: int
     orders_refused: int
-    def __init__(self, name: _Optional[str] = ..., instance: _Optional[str] = ..., number: _Optional[int] = ..., version: _Optional[str] = ..., state: _Optional[_Union[NodeReport.State, str]] = ..., reason: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., connections: _Optional[int] = ..., capacity: _Optional[int] = ..., subscriptions: _Optional[int] = ..., channels: _Optional[int] = ..., connect_rate_max: _Optional[float] = ..., connect_rate: _Optional[float] = ..., connect_cost_s: _Optional[float] = ..., cpu: _Optional[float] = ..., loop_lag_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., publications_per_s: _Optional[float] = ..., bytes_out_per_s: _Optional[float] = ..., uptime_s: _Optional[float] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., fence: _Optional[int] = ..., orders_refused: _Optional[int] = ...) -> None: ...
+    broker_lost_s: float
+    broker_outage: int
+    def __init__(self, name: _Optional[str] = ..., instance: _Optional[str] = ..., number: _Optional[int] = ..., version: _Optional[str] = ..., state: _Optional[_Union[NodeReport.State, str]] = ..., reason: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., connections: _Optional[int] = ..., capacity: _Optional[int] = ..., subscriptions: _Optional[int] = ..., channels: _Optional[int] = ..., connect_rate_max: _Optional[float] = ..., connect_rate: _Optional[float] = ..., connect_cost_s: _Optional[float] = ..., cpu: _Optional[float] = ..., loop_lag_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., publications_per_s: _Optional[float] = ..., bytes_out_per_s: _Optional[float] = ..., uptime_s: _Optional[float] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., fence: _Optional[int] = ..., orders_refused: _Optional[int] = ..., broker_lost_s: _Optional[float] = ..., broker_outage: _Optional[int] = ...) -> None: ...
 
 class Leaving(_message.Message):
-    __slots__ = ("phase", "plan_id", "on_its_own", "stop", "sent_away", "rate", "ends_in_s")
+    __slots__ = ("phase", "plan_id", "on_its_own", "stop", "sent_away", "rate", "ends_in_s", "cut_off")
     class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PHASE_UNSPECIFIED: _ClassVar[Leaving.Phase]
@@ -96,6 +100,7 @@ class Leaving(_message.Message):
     SENT_AWAY_FIELD_NUMBER: _ClassVar[int]
     RATE_FIELD_NUMBER: _ClassVar[int]
     ENDS_IN_S_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     phase: Leaving.Phase
     plan_id: str
     on_its_own: bool
@@ -103,7 +108,8 @@ class Leaving(_message.Message):
     sent_away: int
     rate: float
     ends_in_s: float
-    def __init__(self, phase: _Optional[_Union[Leaving.Phase, str]] = ..., plan_id: _Optional[str] = ..., on_its_own: _Optional[bool] = ..., stop: _Optional[bool] = ..., sent_away: _Optional[int] = ..., rate: _Optional[float] = ..., ends_in_s: _Optional[float] = ...) -> None: ...
+    cut_off: bool
+    def __init__(self, phase: _Optional[_Union[Leaving.Phase, str]] = ..., plan_id: _Optional[str] = ..., on_its_own: _Optional[bool] = ..., stop: _Optional[bool] = ..., sent_away: _Optional[int] = ..., rate: _Optional[float] = ..., ends_in_s: _Optional[float] = ..., cut_off: _Optional[bool] = ...) -> None: ...
 
 class Moving(_message.Message):
     __slots__ = ("plan_id", "sent_away", "count")
@@ -116,7 +122,7 @@ class Moving(_message.Message):
     def __init__(self, plan_id: _Optional[str] = ..., sent_away: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Order(_message.Message):
-    __slots__ = ("node", "instance", "fence", "number", "plan_id", "action", "rate", "ends_in_s", "stop", "pick", "count", "age_min_s")
+    __slots__ = ("node", "instance", "fence", "number", "plan_id", "action", "rate", "ends_in_s", "stop", "pick", "count", "age_min_s", "cut_off")
     class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ACTION_UNSPECIFIED: _ClassVar[Order.Action]
@@ -147,6 +153,7 @@ class Order(_message.Message):
     PICK_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     AGE_MIN_S_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     node: str
     instance: str
     fence: int
@@ -159,10 +166,11 @@ class Order(_message.Message):
     pick: Order.Pick
     count: int
     age_min_s: float
-    def __init__(self, node: _Optional[str] = ..., instance: _Optional[str] = ..., fence: _Optional[int] = ..., number: _Optional[int] = ..., plan_id: _Optional[str] = ..., action: _Optional[_Union[Order.Action, str]] = ..., rate: _Optional[float] = ..., ends_in_s: _Optional[float] = ..., stop: _Optional[bool] = ..., pick: _Optional[_Union[Order.Pick, str]] = ..., count: _Optional[int] = ..., age_min_s: _Optional[float] = ...) -> None: ...
+    cut_off: bool
+    def __init__(self, node: _Optional[str] = ..., instance: _Optional[str] = ..., fence: _Optional[int] = ..., number: _Optional[int] = ..., plan_id: _Optional[str] = ..., action: _Optional[_Union[Order.Action, str]] = ..., rate: _Optional[float] = ..., ends_in_s: _Optional[float] = ..., stop: _Optional[bool] = ..., pick: _Optional[_Union[Order.Pick, str]] = ..., count: _Optional[int] = ..., age_min_s: _Optional[float] = ..., cut_off: _Optional[bool] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("id", "kind", "state", "note", "steps", "unavailable_max", "deadline_s", "stop", "resume", "force", "pick", "on_its_own", "rate", "fence", "requested_at", "started_at", "ended_at")
+    __slots__ = ("id", "kind", "state", "note", "steps", "unavailable_max", "deadline_s", "stop", "resume", "force", "pick", "on_its_own", "rate", "fence", "requested_at", "started_at", "ended_at", "cut_off")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Plan.Kind]
@@ -204,6 +212,7 @@ class Plan(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: Plan.Kind
     state: Plan.State
@@ -221,7 +230,8 @@ class Plan(_message.Message):
     requested_at: float
     started_at: float
     ended_at: float
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Plan.Kind, str]] = ..., state: _Optional[_Union[Plan.State, str]] = ..., note: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[NodeStep, _Mapping]]] = ..., unavailable_max: _Optional[int] = ..., deadline_s: _Optional[float] = ..., stop: _Optional[bool] = ..., resume: _Optional[bool] = ..., force: _Optional[bool] = ..., pick: _Optional[_Union[Order.Pick, str]] = ..., on_its_own: _Optional[bool] = ..., rate: _Optional[float] = ..., fence: _Optional[int] = ..., requested_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ...) -> None: ...
+    cut_off: bool
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Plan.Kind, str]] = ..., state: _Optional[_Union[Plan.State, str]] = ..., note: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[NodeStep, _Mapping]]] = ..., unavailable_max: _Optional[int] = ..., deadline_s: _Optional[float] = ..., stop: _Optional[bool] = ..., resume: _Optional[bool] = ..., force: _Optional[bool] = ..., pick: _Optional[_Union[Order.Pick, str]] = ..., on_its_own: _Optional[bool] = ..., rate: _Optional[float] = ..., fence: _Optional[int] = ..., requested_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., cut_off: _Optional[bool] = ...) -> None: ...
 
 class NodeStep(_message.Message):
     __slots__ = ("node", "instance", "state", "connections_before", "connections", "count", "sent_away", "rate", "remaining_s", "running_s", "ends_in_s", "note")

@@ -337,3 +337,44 @@ def test_a_stopping_node_is_empty_by_its_deadline(
         if node.now >= end:
             assert node.sessions == 0
     assert (node.drain.phase, node.drain.ends) == (Phase.EMPTY, True)
+
+
+def test_what_is_ordered_for_an_absent_broker_holds_without_a_leader() -> None:
+    """Only a leader knows whether the others are better off; nobody is sent away at the node's own pace."""
+    node = Node(100)
+    node.obey(order(ends_in_s=1e6, cut_off=True, rate=10))
+    assert 9 <= node.ticks(1) <= 11
+    assert node.leaving.cut_off
+    assert "cut off" in node.drain.reason
+    node.ticks(3)
+    assert node.ticks(60) == 0
+    node.obey(order(2, fence=2, ends_in_s=1e6, cut_off=True, rate=10))
+    assert node.ticks(1) > 0
+
+
+def test_a_broker_that_is_back_ends_what_no_leader_repeats() -> None:
+    """A leader calls the node back by itself; without one it would be out of rotation for ever."""
+    node = Node(100)
+    node.obey(order(ends_in_s=1e6, cut_off=True, rate=0))
+    node.ticks(1)
+    node.drain.connected(node.now)
+    assert node.drain.leaves
+    node.ticks(3)
+    node.drain.connected(node.now)
+    assert not node.drain.leaves
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_broker_that_is_back_ends_no_other_drain(stops: bool) -> None:
+    """Neither one that somebody asked for, nor that of a process that was told to end."""
+    node = Node(100)
+    node.obey(order(ends_in_s=1e6, cut_off=True, rate=0))
+    if stops:
+        node.drain.stop(60, node.now)
+    else:
+        node.obey(order(2, plan_id="other", rate=0))
+    assert not node.leaving.cut_off
+    node.ticks(5)
+    node.drain.connected(node.now)
+    assert node.drain.leaves
+    assert node.sessions < 100

@@ -51,7 +51,9 @@ class Node:
         self.restless = False
         self.lost = False
         self.drain = Drain(options, "me", trio.current_time())
-        self.leaving = Leaving(self.drain, self.sessions, self, self._reason, self._changed)
+        self.leaving = Leaving(
+            self.drain, self.sessions, self, self._reason, lambda: self.lost, self._changed
+        )
 
     def come(self, count: int, channels: Callable[[int], int] = lambda _: 1, **options: Any) -> None:
         self.sessions += [Session(self, channels(number), **options) for number in range(count)]
@@ -211,6 +213,24 @@ async def test_those_who_may_have_missed_something_are_told_so(autojump_clock: M
     node.leaving.stop(20)
     await node.leaving.done.wait()
     assert {session.told for session in node.told} == {INSUFFICIENT_STATE}
+
+
+async def test_a_node_whose_broker_is_back_serves_again_without_a_leader(
+    autojump_clock: MockClock, node: Node
+) -> None:
+    """It left only because it was cut off, and nobody is there to call it back; nobody goes meanwhile."""
+    node.come(10)
+    node.lost = True
+    node.order(plan_id="lost", rate=1.0, ends_in_s=1e6, cut_off=True)
+    await trio.sleep(2.5)
+    sent = len(node.told)
+    assert {session.told for session in node.told} == {INSUFFICIENT_STATE}
+    await trio.sleep(100)
+    assert node.drain.phase is Phase.SENDING
+    assert len(node.told) - sent <= 1
+    node.lost = False
+    await trio.sleep(1)
+    assert node.drain.phase is Phase.SERVING
 
 
 async def test_changes_are_told_and_idle_nodes_sleep(autojump_clock: MockClock, node: Node) -> None:

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from node.broker.memory import MemoryBroker
 from node.config.options import DrainOptions
 from node.drain import Drain
+from node.outage import Outage
 from node.report import Identity, Reporter, addresses, capacity
 from node.transports import emulated_transport, emulation_post, http_stream
 from node.transports.routes import routes
@@ -28,7 +30,7 @@ async def node() -> AsyncIterator[MemoryNode]:
 def reporter(node: MemoryNode, reason: list[str], **overrides: object) -> tuple[Reporter, Drain]:
     drain = Drain(DrainOptions(), "instance", 0.0)
     parts = replace(node.parts, config=config(**overrides))
-    made = Reporter(WHO, parts, drain, lambda: reason[-1])
+    made = Reporter(WHO, parts, drain, node.broker, Outage(10), lambda: reason[-1])
     return made, drain
 
 
@@ -62,6 +64,24 @@ async def test_the_state_has_its_reason(node: MemoryNode) -> None:
     report = made.report(5.0)
     assert (report.state, report.leaving.ends_in_s, report.orders_refused) == (NodeReport.LEAVING, 15, 1)
     assert not report.HasField("moving")
+
+
+async def test_how_long_the_broker_is_away_is_for_others_to_act_on(
+    node: MemoryNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In seconds; beyond its limit the node says that it is cut off, until the connection has lasted."""
+    made, _ = reporter(node, [""])
+
+    def told(away_s: float, now: float) -> tuple[float, int]:
+        monkeypatch.setattr(MemoryBroker, "disconnected_for_s", away_s)
+        report = made.report(now)
+        return report.broker_lost_s, report.broker_outage
+
+    assert told(0.0, 0.0) == (0, 0)
+    assert told(9.0, 9.0) == (9, 0)
+    assert told(11.0, 11.0) == (11, 1)
+    assert told(0.0, 12.0) == (0, 1)
+    assert told(0.0, 22.0) == (0, 0)
 
 
 async def test_rates_are_of_the_time_between_reports(
