@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import msgspec
 import trio
 
 # centrifuge-js: at least this, at most twice this the first time, then twice as much each time.
@@ -32,7 +33,8 @@ class Client:
         closes: code and reason of every close that it was sent.
         pauses: seconds from each end of a connection to being subscribed again.
         delays: of each pause, the seconds that it waited by itself.
-        gaps: seconds from the last publication on one node to the first on the next.
+        gaps: seconds from the last publication on one node to the first on the next, and of these the ones
+            that it waited by itself.
         node: where it is, "" between two connections.
     """
 
@@ -42,7 +44,7 @@ class Client:
     closes: list[tuple[int, str]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
+    gaps: list[tuple[float, float]] = field(default_factory=list)
     refused: int = 0
     lost: int = 0
     node: str = ""
@@ -110,7 +112,7 @@ class Client:
                     for line in payload.split(b"\n"):
                         if line == b"{}":
                             await stream.send_all(_frame(b"{}"))
-                        elif self._heard(json.loads(line)):
+                        elif self._heard(msgspec.json.decode(line)):
                             subscribed = True
                             self.node = node
                             fleet.changed()
@@ -143,7 +145,7 @@ class Client:
     def _publication(self, publication: dict[str, object]) -> None:
         now = trio.current_time()
         if self._moved and self._heard_at is not None:
-            self.gaps.append(now - self._heard_at)
+            self.gaps.append((now - self._heard_at, self._waited_s))
         self._heard_at, self._moved = now, False
         self.seen.append(int(str(publication["data"])))
         assert self.position is not None
@@ -156,19 +158,21 @@ class Clients:
     Args:
         channels: of each client, one after another.
         coordinator_port: of the coordinator that is asked where to go.
+        rate: how many come per second at first.
     """
 
-    def __init__(self, channels: list[str], coordinator_port: int) -> None:
+    def __init__(self, channels: list[str], coordinator_port: int, rate: int = 250) -> None:
         self.all = [Client(channel, random.Random(number)) for number, channel in enumerate(channels)]
         self.coordinator_port = coordinator_port
+        self._interval_s = 10 / rate
         self._news = trio.Event()
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             for number, client in enumerate(self.all):
                 nursery.start_soon(client.run, self)
-                if number % 50 == 49:
-                    await trio.sleep(0.2)  # so that the first connects are no storm of their own
+                if number % 10 == 9:
+                    await trio.sleep(self._interval_s)  # so that the first connects are no storm of their own
 
     async def discover(self) -> dict[str, str] | None:
         """A place to go; None while there is none."""

@@ -14,8 +14,8 @@ from protos.coordinator_pb2 import ListNodesRequest
 from protos.coordinator_pb2_grpc import CoordinatorStub
 from tests.integration.cluster import Cluster
 from tests.integration.coordinator.clients import Clients
+from tests.integration.coordinator.load import in_time
 from tests.integration.coordinator.processes import TOKEN, CoordinatorProcess
-from tests.integration.coordinator.test_draining import in_time
 from tests.integration.programs import run
 
 
