@@ -15,7 +15,7 @@ from node.broker.nats.epoch import decode_marker
 from node.broker.nats.feed import Feed
 from node.broker.nats.jetstream import JetStream
 from node.broker.nats.keeper import new_marker_id
-from node.broker.nats.streams import Change, apply, plan, retire, wanted
+from node.broker.nats.streams import Change, apply, backups, plan, retire, wanted
 from node.broker.nats.subjects import Partition, Subjects
 from node.config.nats_urls import hide_logins
 from node.config.options import Config, NatsOptions
@@ -89,6 +89,8 @@ class _Walk:
                     changes = await self._not_kept(partition)
                 if store.history is not None or changes:
                     reviewed.append(StreamChanges(self._subjects.stream(partition), changes))
+                if store.history is not None:
+                    reviewed += await self._backups(partition, store.history)
         return reviewed
 
     async def _kept(self, partition: Partition, history: HistoryOptions) -> list[Change]:
@@ -103,6 +105,19 @@ class _Walk:
             )
         info = await self._jetstream.info(target["name"], deadline_s=self._deadline_s)
         return plan(info.settings if info else None, target)
+
+    async def _backups(self, partition: Partition, history: HistoryOptions) -> list[StreamChanges]:
+        target = wanted(self._subjects, partition, history, self._options)
+        reviewed = []
+        for backup in backups(target, self._options):
+            info = await self._jetstream.info(backup["name"], deadline_s=self._deadline_s)
+            changes = plan(info.settings if info else None, backup)
+            if self._changing and info is None:
+                await self._jetstream.create(backup, deadline_s=self._deadline_s)
+            elif self._changing and info is not None and changes:
+                await self._jetstream.update({**info.settings, **backup}, deadline_s=self._deadline_s)
+            reviewed.append(StreamChanges(backup["name"], changes))
+        return reviewed
 
     async def _not_kept(self, partition: Partition) -> list[Change]:
         """A stream of a namespace that keeps no history any more is marked, so that no old epoch revives."""

@@ -143,6 +143,16 @@ class HttpTlsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     client_ca_pem: str = ""
 
 
+class Http3Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """`http_server.http3`: HTTP/3 on the UDP port of the same number, and its announcement (Alt-Svc)."""
+
+    enabled: bool = False
+    # The UDP port that clients are told of, where it is another outside; 0: http_server.port.
+    announced_port: int = 0
+    # Connections over QUIC at one time; more find no answer, and their clients use TCP.
+    connection_limit: int = 10_000
+
+
 class HttpServerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """`http_server`: the door."""
 
@@ -150,6 +160,7 @@ class HttpServerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     address: str = ""
     port: int = 8000
     tls: HttpTlsOptions = field(default_factory=HttpTlsOptions)
+    http3: Http3Options = field(default_factory=Http3Options)
     # Let several nodes of one machine share the port (SO_REUSEPORT).
     reuse_port: bool = False
     # Connections the kernel holds until they are accepted.
@@ -211,6 +222,13 @@ class NatsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     # Copies of each stream a node creates, and where they are kept.
     stream_replicas: int = 1
     stream_storage: Literal["file", "memory"] = "file"
+    # In a super-cluster: the cluster that keeps them; empty: the one at which the first node asks.
+    stream_cluster: str = ""
+    # Tags that each server that keeps a copy has to have (`server_tags` in nats.conf).
+    stream_tags: tuple[str, ...] = ()
+    # Other clusters of a super-cluster with a copy of each stream, made by `broadcast streams apply`. Nobody
+    # reads them; they are for the day on which stream_cluster is lost for good.
+    stream_backups: tuple[str, ...] = ()
     # How long a retry with the same message id finds the first one; <= every history_meta_ttl.
     duplicate_window: Duration = Duration(300)
 

@@ -66,6 +66,7 @@ _POSITIVE = (
     "client.ping_interval",
     "client.stale_close_delay",
     "client.channel_limit",
+    "http_server.http3.connection_limit",
     "client.queue_max_size",
     "client.history_max_publication_limit",
     "client.recovery_max_publication_limit",
@@ -181,6 +182,21 @@ RELATIONS: tuple[Relation, ...] = (
         "asks clients for certificates, which needs http_server.tls.enabled",
     ),
     Relation(
+        ("http_server.http3.enabled", "http_server.tls.enabled"),
+        lambda c: c.http_server.tls.enabled or not c.http_server.http3.enabled,
+        "needs http_server.tls.enabled: QUIC has no form without TLS",
+    ),
+    Relation(
+        ("http_server.http3.enabled", "http_server.tls.client_ca_pem"),
+        lambda c: not (c.http_server.http3.enabled and c.http_server.tls.client_ca_pem),
+        "does not go with http_server.tls.client_ca_pem: over QUIC nobody is asked for a certificate",
+    ),
+    Relation(
+        ("http_server.http3.announced_port",),
+        lambda c: 0 <= c.http_server.http3.announced_port <= 65535,
+        "is {c.http_server.http3.announced_port}; give 1 to 65535, or 0 for http_server.port",
+    ),
+    Relation(
         ("grpc_server.port",),
         lambda c: 0 <= c.grpc_server.port <= 65535,
         "is {c.grpc_server.port}; give 1 to 65535, or 0 for any free port",
@@ -216,6 +232,24 @@ RELATIONS: tuple[Relation, ...] = (
         ("broker.nats.stream_replicas",),
         lambda c: 1 <= c.broker.nats.stream_replicas <= 5,
         "is {c.broker.nats.stream_replicas}; give 1 to 5, which is what JetStream keeps",
+    ),
+    Relation(
+        ("broker.nats.stream_backups", "broker.nats.stream_cluster"),
+        lambda c: not c.broker.nats.stream_backups or c.broker.nats.stream_cluster != "",
+        "goes with broker.nats.stream_cluster; say where the streams themselves are",
+    ),
+    Relation(
+        ("broker.nats.stream_backups",),
+        lambda c: all(patterns.SUBJECT_TOKEN.fullmatch(name) for name in c.broker.nats.stream_backups),
+        "has the name of a cluster that cannot stand in that of a stream; use letters, digits, `-` and `_`",
+    ),
+    Relation(
+        ("broker.nats.stream_backups",),
+        lambda c: (
+            not c.broker.nats.stream_cluster
+            or c.broker.nats.stream_cluster not in c.broker.nats.stream_backups
+        ),
+        "names broker.nats.stream_cluster, which has the streams themselves; name others",
     ),
     Relation(
         ("broker.nats.prefix",),

@@ -47,6 +47,18 @@ def test_apply_does_what_plan_shows_and_then_nothing_is_left(server: NatsServer,
     assert "as wanted" in streams("plan", config, server.url).stdout
 
 
+def test_backups_are_made_and_then_as_wanted(server: NatsServer, config: Path) -> None:
+    """A copy of each stream for each cluster that is named, changed along with its stream."""
+    more = ["--set", "broker.nats.prefix=copied", "--set", "broker.nats.stream_cluster=eu"]
+    more += ["--set", "broker.nats.stream_backups=us"]
+    assert "copied-_-0-us" in streams("plan", config, server.url, *more).stdout
+    assert "2 changes done" in streams("apply", config, server.url, *more).stdout
+    assert "0 changes" in streams("plan", config, server.url, *more).stdout
+    config.write_text(KEEPS % 20)
+    assert "2 changes done" in streams("apply", config, server.url, *more).stdout
+    assert "0 changes" in streams("plan", config, server.url, *more).stdout
+
+
 def test_a_namespace_that_keeps_no_history_any_more_is_marked(server: NatsServer, config: Path) -> None:
     """Switching history off ends recovery in that stream, once, and says so."""
     prefix = ["--set", "broker.nats.prefix=retired"]

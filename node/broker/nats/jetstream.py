@@ -74,6 +74,13 @@ class RePublish(Struct, frozen=True):
     headers_only: bool = False
 
 
+class Placement(Struct, frozen=True):
+    """Where a stream is kept: the cluster, and the tags of its servers."""
+
+    cluster: str = ""
+    tags: tuple[str, ...] = ()
+
+
 class StreamConfig(Struct, frozen=True):
     """The settings of a stream this package knows; times are nanoseconds, as in the API."""
 
@@ -87,6 +94,7 @@ class StreamConfig(Struct, frozen=True):
     duplicate_window: int = 0
     allow_direct: bool = False
     republish: RePublish | None = None
+    placement: Placement | None = None
 
     @property
     def limit(self) -> int:

@@ -33,6 +33,7 @@ def wanted(
         "subjects": [subjects.store_all(partition), subjects.marker(partition)],
         "storage": options.stream_storage,
         "num_replicas": options.stream_replicas,
+        **_placed(options.stream_cluster, options.stream_tags),
         "retention": "limits",
         "discard": "old",
         "max_msgs_per_subject": history.stored,
@@ -42,6 +43,35 @@ def wanted(
         "allow_direct": True,
         "republish": {"src": subjects.store_all(partition), "dest": subjects.live_template(partition)},
     }
+
+
+def _placed(cluster: str, tags: tuple[str, ...]) -> dict[str, Any]:
+    """Where JetStream is to keep a stream; nothing leaves it to the servers, and where it is."""
+    asked = {"cluster": cluster, "tags": list(tags)}
+    placement = {name: value for name, value in asked.items() if value}
+    return {"placement": placement} if placement else {}
+
+
+def backups(target: Mapping[str, Any], options: NatsOptions) -> list[dict[str, Any]]:
+    """The settings of a stream's copies in other clusters, which nobody reads.
+
+    They have the stream as their source and are no mirrors: the servers let every mirror of a stream that is
+    read directly answer those reads too, and behind a way that is cut it would say that nothing was missed.
+
+    Args:
+        target: of the stream itself, from `wanted`.
+        options: name the clusters.
+    """
+    kept = ("storage", "num_replicas", "retention", "discard", "max_msgs_per_subject", "max_age")
+    return [
+        {
+            **{setting: target[setting] for setting in kept},
+            "name": f"{target['name']}-{cluster}",
+            "sources": [{"name": target["name"]}],
+            **_placed(cluster, ()),
+        }
+        for cluster in options.stream_backups
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +114,7 @@ _MEANINGS: dict[str, Callable[[StreamConfig, StreamConfig], str]] = {
     "max_age": _age,
     "duplicate_window": _says("how long a repeated idempotency key finds the first publication"),
     "num_replicas": _says("copies are made or dropped; the stream keeps working"),
+    "placement": _says("the stream moves to other servers, and keeps working meanwhile"),
     "allow_direct": _says("history is read from any replica; without it nodes cannot read"),
     "republish": _says("live copies; without them subscribers get nothing of this stream"),
     "subjects": _says("what is stored in this stream"),
@@ -107,6 +138,8 @@ def plan(current: Mapping[str, Any] | None, target: Mapping[str, Any]) -> list[C
     after = msgspec.convert(target, StreamConfig)
     changes = []
     for setting, meaning in _MEANINGS.items():
+        if setting == "placement" and after.placement is None:
+            continue
         old, new = getattr(before, setting), getattr(after, setting)
         if setting == "subjects":
             old, new = tuple(sorted(old)), tuple(sorted(new))

@@ -28,6 +28,7 @@ _FREE = frozenset(
         "podLabels",
         "podSecurityContext",
         "resources",
+        "tls",
     }
 )
 _WHOLE_OR_NULL = {"type": ["integer", "null"], "minimum": 1}
@@ -53,6 +54,9 @@ _BY_NAME: dict[str, dict[str, Any]] = {
 _BY_PATH: dict[str, dict[str, Any]] = {
     "service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "service.grpc.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    "nats.sites.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    # The cluster's name stands in subjects.
+    "nats.gateway.name": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
     # An even number of servers bears no more losses than the odd one below it.
     "nats.replicas": {"enum": [1, 3, 5]},
     "nats.terminationGracePeriodSeconds": {"type": "integer", "minimum": 15},

@@ -217,6 +217,30 @@ def test_selectors_find_their_pods(case: str) -> None:
             assert sum(wanted <= found.items() for found in labels) == 1, each["metadata"]["name"]
 
 
+def test_pods_say_an_address_that_others_can_reach() -> None:
+    """A pod's host name is known to nobody else: /discover would send clients to where nothing is."""
+    values = {
+        "grpcNodes": {"enabled": True},
+        "nodes": {"extraEnv": [{"name": "BROADCAST_NODE_PUBLIC_URL", "value": "https://a.example.com"}]},
+        "coordinator": {"publicUrl": "http://[$(POD_IP)]:7000"},
+    }
+    told = {}
+    for case, objects in (("default", list(rendered("default"))), ("given", render(values))):
+        for name, pod in pods(objects).items():
+            env = [(each["name"], each.get("value")) for each in pod["containers"][0].get("env", [])]
+            assert len(dict(env)) == len(env), name
+            told |= {(case, key): value for key, value in env if key.endswith("_PUBLIC_URL")}
+            # What a value refers to has to stand before it.
+            names = [key for key, _ in env]
+            assert not env or "POD_IP" not in names or names.index("POD_IP") < len(names) - 1
+    assert told == {
+        ("default", "BROADCAST_NODE_PUBLIC_URL"): "http://$(POD_IP):8000",
+        ("default", "BROADCAST_COORDINATOR_PUBLIC_URL"): "http://$(POD_IP):7000",
+        ("given", "BROADCAST_NODE_PUBLIC_URL"): "https://a.example.com",
+        ("given", "BROADCAST_COORDINATOR_PUBLIC_URL"): "http://[$(POD_IP)]:7000",
+    }
+
+
 def test_keys_are_generated_and_can_be_given() -> None:
     """An installation without any value for them has keys of its own, long enough for HS256."""
     (secret,) = [o for o in rendered("default") if o["kind"] == "Secret"]

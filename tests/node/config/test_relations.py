@@ -27,6 +27,11 @@ NEWS = {"name": "news", "history_size": 10, "history_ttl": 60}
         ({"http_server.tls.client_ca_pem": __file__}, "http_server.tls.client_ca_pem"),
         ({"history.check_batch": 1001}, "history.check_batch"),
         ({"broker.nats.stream_replicas": 6}, "broker.nats.stream_replicas"),
+        ({"broker.nats.stream_backups": ("us",)}, "broker.nats.stream_backups"),
+        (
+            {"broker.nats.stream_backups": ("us",), "broker.nats.stream_cluster": "us"},
+            "broker.nats.stream_backups",
+        ),
         ({"broker.nats.prefix": "a.b"}, "broker.nats.prefix"),
         ({"broker.nats.url": "http://127.0.0.1:4222"}, "broker.nats.url"),
         ({"broker.nats.url": "nats://a:1,,nats://b:1"}, "broker.nats.url"),

@@ -25,6 +25,12 @@
 {{- if lt (int .Values.nats.terminationGracePeriodSeconds) (add (int .Values.nats.lameDuckSeconds) 15) -}}
 {{- fail (printf "nats.terminationGracePeriodSeconds is %v and nats.lameDuckSeconds is %v: a server that is killed in its lame duck time drops the clients that are still on it. Give at least 15 s more" .Values.nats.terminationGracePeriodSeconds .Values.nats.lameDuckSeconds) -}}
 {{- end -}}
+{{- if and .Values.nats.gateway.remotes (not .Values.nats.gateway.name) -}}
+{{- fail "nats.gateway.remotes names other clusters and nats.gateway.name is empty: give this one the name by which they know it" -}}
+{{- end -}}
+{{- if and .Values.nats.gateway.name .Values.nats.leafNodes.remotes -}}
+{{- fail "nats.gateway and nats.leafNodes.remotes are both given: a cluster is part of a super-cluster, with streams, or a leaf of one, without" -}}
+{{- end -}}
 {{- if lt (int .Values.coordinator.terminationGracePeriodSeconds) (add (int .Values.coordinator.preStopSeconds) 10) -}}
 {{- fail (printf "coordinator.terminationGracePeriodSeconds is %v and coordinator.preStopSeconds is %v, which is part of it: give at least 10 s more" .Values.coordinator.terminationGracePeriodSeconds .Values.coordinator.preStopSeconds) -}}
 {{- end -}}

@@ -8,15 +8,21 @@ http: "0.0.0.0:8222"
 pid_file: "/var/run/nats/nats.pid"
 lame_duck_grace_period: "10s"
 lame_duck_duration: "{{ $values.lameDuckSeconds }}s"
+{{- with $values.serverTags }}
+server_tags: {{ toJson . }}
+{{- end }}
+{{- if not $values.leafNodes.remotes }}
 jetstream {
   store_dir: "/data"
   max_file_store: {{ $values.storage.maxFileStore }}
   max_memory_store: {{ $values.storage.maxMemoryStore }}
   sync_interval: {{ $values.syncInterval | quote }}
 }
-{{- if gt (int $values.replicas) 1 }}
+{{- end }}
+{{- if or (gt (int $values.replicas) 1) $values.gateway.name }}
 cluster {
-  name: "{{ $name }}"
+  # A gateway is refused that has another name than its cluster.
+  name: "{{ default $name $values.gateway.name }}"
   listen: "0.0.0.0:6222"
   # Addresses of pods change; clients come back to the names they were given.
   no_advertise: true
@@ -33,7 +39,54 @@ authorization {
   password: $BROADCAST_BROKER_NATS_PASSWORD
 }
 {{- end }}
+{{- with $values.gateway }}
+{{- if .name }}
+gateway {
+  name: "{{ .name }}"
+  listen: "0.0.0.0:7222"
+  # A name that nobody configured here is refused, and not taken for one more site.
+  reject_unknown_cluster: true
+  {{- with .advertise }}
+  advertise: "{{ . }}"
+  {{- end }}
+  {{- with .tls }}
+  tls: {{ toJson . }}
+  {{- end }}
+  gateways: {{ toJson .remotes }}
+}
+{{- end }}
+{{- end }}
+{{- with $values.leafNodes }}
+{{- if or .accept .remotes }}
+leafnodes {
+  {{- if .accept }}
+  listen: "0.0.0.0:7422"
+  {{- with .advertise }}
+  advertise: "{{ . }}"
+  {{- end }}
+  {{- with .tls }}
+  tls: {{ toJson . }}
+  {{- end }}
+  {{- end }}
+  {{- if .remotes }}
+  remotes: {{ toJson .remotes }}
+  {{- end }}
+}
+{{- end }}
+{{- end }}
 {{- with $values.extraConfig }}
 {{ . | trim }}
 {{- end }}
+{{- end -}}
+
+{{/* Ports by which other sites come, as YAML: name -> number. */}}
+{{- define "broadcast.sitePorts" -}}
+{{- $ports := dict -}}
+{{- if .Values.nats.gateway.name -}}
+{{- $_ := set $ports "gateway" 7222 -}}
+{{- end -}}
+{{- if .Values.nats.leafNodes.accept -}}
+{{- $_ := set $ports "leafnodes" 7422 -}}
+{{- end -}}
+{{- toYaml $ports -}}
 {{- end -}}

@@ -59,7 +59,8 @@ spec:
           image: {{ include "broadcast.image" (list $root.Values.image $root.Chart.AppVersion) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           args: [node, --serve, {{ $set.serve }}, --config, /etc/broadcast/config.yaml]
-          {{- include "broadcast.env" (list $root "BROADCAST_NODE_NAME" $values.extraEnv) | nindent 10 }}
+          {{- $url := printf "%s://$(POD_IP):%s" (include "broadcast.scheme" $root) (include "broadcast.port" (list $root "http")) }}
+          {{- include "broadcast.env" (list $root "node" (default $url $values.publicUrl) $values.extraEnv) | nindent 10 }}
           ports:
             - name: http
               containerPort: {{ include "broadcast.port" (list $root "http") }}

@@ -50,12 +50,20 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Environment of the program; call with a list of the root, the option that names the process, and more
-     variables. Keys and passwords come from here, and the configuration file has none. */}}
+{{/* Environment of the program; call with a list of the root, the component's section in the config, the address at
+     which others reach the pod, and more variables. Keys and passwords come from here, and the configuration
+     file has none. */}}
 {{- define "broadcast.env" -}}
 {{- $root := index . 0 -}}
+{{- $section := index . 1 -}}
+{{- $prefix := printf "BROADCAST_%s" (upper $section) -}}
+{{- $more := index . 3 -}}
+{{- $named := list -}}
+{{- range $more -}}
+{{- $named = append $named .name -}}
+{{- end -}}
 env:
-  - name: {{ index . 1 }}
+  - name: {{ $prefix }}_NAME
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
@@ -63,7 +71,13 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: status.podIP
-  {{- with index . 2 }}
+  {{- $url := printf "%s_PUBLIC_URL" $prefix }}
+  {{- if not (or (has $url $named) (dig $section "public_url" "" $root.Values.config)) }}
+  # No other pod can resolve a pod's host name, which is what the program would say.
+  - name: {{ $url }}
+    value: {{ index . 2 | quote }}
+  {{- end }}
+  {{- with $more }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 envFrom:

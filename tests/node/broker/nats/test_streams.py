@@ -41,6 +41,27 @@ def test_wanted() -> None:
     }
 
 
+def test_streams_are_placed_where_the_config_says() -> None:
+    """The cluster and the tags are asked for; where neither is given, an operator's own placement stays."""
+    placed = wanted(
+        SUBJECTS, PARTITION, HISTORY, NatsOptions(prefix="b", stream_cluster="eu", stream_tags=("ssd",))
+    )
+    assert placed["placement"] == {"cluster": "eu", "tags": ["ssd"]}
+    assert [change.setting for change in plan(TARGET, placed)] == ["placement"]
+    assert plan(placed, TARGET) == []
+
+
+def test_nobody_reads_backups() -> None:
+    """No mirror, which would answer reads; kept as long and as deep as the stream, in the other cluster."""
+    options = NatsOptions(prefix="b", stream_cluster="eu", stream_backups=("us", "ap"))
+    target = wanted(SUBJECTS, PARTITION, HISTORY, options)
+    first, second = streams.backups(target, options)
+    assert (first["name"], first["placement"]) == ("b-_-0-us", {"cluster": "us"})
+    assert (second["name"], second["sources"]) == ("b-_-0-ap", [{"name": "b-_-0"}])
+    assert first["max_msgs_per_subject"] == target["max_msgs_per_subject"]
+    assert not first.keys() & {"mirror", "allow_direct", "subjects", "republish"}
+
+
 def test_the_duplicate_window_is_no_longer_than_messages_are_kept() -> None:
     """JetStream refuses a window above the age limit."""
     brief = HistoryOptions(size=4, ttl_s=1, meta_ttl_s=2)
