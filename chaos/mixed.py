@@ -29,7 +29,7 @@ def schedule(settings: Settings, kinds: Kinds, quiet: float) -> list[FaultPlan]:
         if unknown := fields.keys() - set(FaultKind.__struct_fields__):
             raise ValueError(f"{name} has {', '.join(sorted(unknown))}, which means nothing here")
         listed.append(msgspec.convert({"name": name, **fields}, FaultKind))
-    workload = msgspec.structs.replace(workload_of(settings), duration_s=settings.duration_s)
+    workload = msgspec.structs.replace(workload_of(settings, ()), duration_s=settings.duration_s)
     return generator.faults(workload, listed, quiet=quiet)
 
 

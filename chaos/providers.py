@@ -48,16 +48,17 @@ def load_for(share: float = 0.0, seconds: float = 0.0) -> None:
     call(act)
 
 
-def inject(fault: str, target: str = "") -> str:
+def inject(fault: str, target: str = "", optional: bool = False) -> str:
     """Bring a fault about, until it is healed; returns its full name.
 
     Args:
         fault: a name of chaos/faults/catalogue.py.
         target: what it hits; "" lets the seed choose.
+        optional: whether the experiment is worth something on a cluster where this cannot be done.
     """
 
     async def act(rig: Rig) -> str:
-        return await rig.inject(fault, target)
+        return await rig.inject(fault, target, optional=optional)
 
     return call(act)
 

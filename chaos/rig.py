@@ -6,7 +6,7 @@ process of it, whatever happened.
 
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from chaos.settings import Settings
 from chaos.targets.interface import Failed, Skipped, Target
 from chaos.targets.local import Local
 from chaos.workers import Worker
-from chaos.workload.spec import Command, Spec
-from chaos.workload.transports import ALWAYS, TRANSPORTS
+from chaos.workload.spec import Command, NodeAddress, Spec
+from chaos.workload.transports import ALWAYS, GRPC, TRANSPORTS
 
 _SAMPLE_EVERY_S = 1.0
 _LAG_EVERY_S = 0.1
@@ -68,7 +68,7 @@ class Rig:
         self._closed = False
         self._nursery = nursery
         self._history = HistoryWriter(directory / "runner.jsonl")
-        self._workload = workload_of(settings)
+        self._workload = workload_of(settings, target.addresses())
         self._chance = random.Random(f"{settings.seed}/runner")  # noqa: S311 - no secret
         self._faults: dict[str, Fault] = {}
         self._scene = Scene(target, self, self._chance, nursery, self._workload.channels)
@@ -284,7 +284,12 @@ async def open_rig(settings: Settings, directory: Path) -> AsyncIterator[Rig]:
     chance = random.Random(f"{settings.seed}/links")  # noqa: S311 - no secret
     ready_file = Path(settings.ready_file) if settings.ready_file else None
     target = Local(
-        directory, settings.nodes, settings.nats_servers, frozenset(settings.links), chance, ready_file
+        directory,
+        (settings.nodes, settings.grpc_nodes),
+        settings.nats_servers,
+        frozenset(settings.links),
+        chance,
+        ready_file,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(target.run)
@@ -292,15 +297,23 @@ async def open_rig(settings: Settings, directory: Path) -> AsyncIterator[Rig]:
         nursery.cancel_scope.cancel()
 
 
-def workload_of(settings: Settings) -> Workload:
-    """What the generator is asked for: publishing lasts until it is told to pause."""
+def workload_of(settings: Settings, nodes: Sequence[NodeAddress]) -> Workload:
+    """What the generator is asked for: publishing lasts until it is told to pause.
+
+    Args:
+        settings: of the run.
+        nodes: of the cluster; where none of them serves gRPC, its share is the others'.
+    """
+    transports = settings.transports or (ALWAYS if settings.ready_file else tuple(TRANSPORTS))
+    if all(node.serves != "grpc" for node in nodes):
+        transports = tuple(transport for transport in transports if transport != GRPC)
     return Workload(
         seed=settings.seed,
         duration_s=_PUBLISHING_MAX_S,
         nodes=settings.nodes,
         clients=settings.clients,
         slow_clients=settings.slow_clients,
-        transports=settings.transports or (ALWAYS if settings.ready_file else tuple(TRANSPORTS)),
+        transports=transports,
         deliveries_per_s=settings.deliveries_per_s,
         publishers=_PUBLISHERS,
     )

@@ -15,13 +15,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         seed: repeats the schedule.
         command: what to type to run it again.
         nodes: how many.
+        grpc_nodes: how many more that serve gRPC; their clients go nowhere else.
         nats_servers: how many.
         clients: how many healthy ones.
         slow_clients: how many that read slowly, once a fault lets them come.
         deliveries_per_s: what all clients together receive.
         duration_s: how long what the method does may take; publishing lasts as long as that needs.
         transports: what clients use, names of workload/transports.py; none given: all, or on a cluster that
-            runs those that no configuration switches off.
+            runs those that no configuration switches off. `grpc` only where there are such nodes.
         links: which links go through proxies: `clients`, `nats`.
         patience_s: how long clients may take to catch up at the end.
         silence_max_s: see workload.spec.Spec.
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     command: str = ""
     nodes: int = 3
+    grpc_nodes: int = 2
     nats_servers: int = 1
     clients: int = 300
     slow_clients: int = 0

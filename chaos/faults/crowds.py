@@ -56,7 +56,8 @@ class Crowd(BaseFault):
 
     async def _one(self) -> None:
         while True:
-            node = self.scene.chance.choice(self.scene.target.addresses())
+            addresses = self.scene.target.addresses()
+            node = self.scene.chance.choice([each for each in addresses if each.serves == "http"])
             with contextlib.suppress(OSError, trio.BrokenResourceError, trio.TooSlowError):
                 await self._visit(node)
             await trio.sleep(_RETRY_S)

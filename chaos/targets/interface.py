@@ -30,6 +30,7 @@ class Part(NamedTuple):
         pid: of the process that is, or last was, this part.
         url: where it listens.
         up: whether it runs and is not paused.
+        grpc: HOST:PORT where a node of that kind serves gRPC clients, and no others; "" for the rest.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Part(NamedTuple):
     pid: int
     url: str
     up: bool
+    grpc: str = ""
 
 
 class Target(Protocol):
@@ -50,7 +52,10 @@ class Target(Protocol):
         """The parts of a kind, in a fixed order."""
 
     def addresses(self) -> tuple[NodeAddress, ...]:
-        """Every node as clients reach it, those that are down included: numbers stay what they were."""
+        """Every node as clients reach it, those that are down included: numbers stay what they were.
+
+        Those that serve gRPC say so.
+        """
 
     async def kill(self, name: str) -> None:
         """End a part as `kill -9` does, and wait until it is gone."""

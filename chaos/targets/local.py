@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import trio
@@ -36,7 +36,7 @@ class Local:
 
     Args:
         directory: of the run: logs are written there.
-        nodes: how many.
+        nodes: how many that serve HTTP, and how many that serve gRPC.
         nats_servers: how many.
         links: which go through a proxy: `clients`, `nats`.
         chance: of the proxies.
@@ -46,7 +46,7 @@ class Local:
     def __init__(
         self,
         directory: Path,
-        nodes: int,
+        nodes: tuple[int, int],
         nats_servers: int,
         links: frozenset[str],
         chance: random.Random,
@@ -97,10 +97,13 @@ class Local:
                 await self._through_proxies(part, nursery)
         if "clients" in self._wanted_links:
             for part in self.parts("node"):
-                self.links[f"clients:{part.name}"] = await self._proxy(part.url, nursery)
+                where = f"grpc://{part.grpc}" if part.grpc else part.url
+                self.links[f"clients:{part.name}"] = await self._proxy(where, nursery)
 
     async def _start_up(self) -> None:
-        options = ["--nodes", str(self._nodes), "--http-port", "0", "--keep-going", "--config", str(CONFIG)]
+        http, grpc = self._nodes
+        options = ["--nodes", str(http), "--http-port", "0", "--keep-going", "--config", str(CONFIG)]
+        options += ["--grpc-nodes", str(grpc), "--grpc-port", "0"]
         options += ["--ready-file", str(self._ready_file)]
         if self._nats_servers > 1:
             options += ["--nats-servers", str(self._nats_servers)]
@@ -140,10 +143,11 @@ class Local:
         """See Target."""
         found = []
         for part in self.parts("node"):
-            address = urlsplit(part.url)
+            address = urlsplit(f"grpc://{part.grpc}" if part.grpc else part.url)
             proxy = self.links.get(f"clients:{part.name}")
             port = address.port or 0 if proxy is None else proxy.port
-            found.append(NodeAddress(part.name, address.hostname or "", port))
+            serves: Literal["http", "grpc"] = "grpc" if part.grpc else "http"
+            found.append(NodeAddress(part.name, address.hostname or "", port, serves))
         return tuple(found)
 
     def lost(self) -> list[str]:
@@ -262,7 +266,7 @@ class Local:
         return await self._add("coordinator", {"--http-port": "0", "--grpc-port": "0"})
 
     async def _add(self, kind: Kind, options: Mapping[str, str]) -> str:
-        like = self.parts(kind)
+        like = [part for part in self.parts(kind) if not part.grpc]
         if not like:
             raise Skipped(f"there is no {kind} to make another one like it")
         name = f"{kind}-{len(like) + 1}"
@@ -327,8 +331,9 @@ def _listed(described: Mapping[str, Any]) -> list[Part]:
     found = [Part(each["name"], "broker", each["pid"], each["url"], up=True) for each in servers]
     if coordinator := described.get("coordinator"):
         found.append(Part("coordinator", "coordinator", coordinator["pid"], coordinator["url"], up=True))
-    nodes = [node for node in described["nodes"] if node["http"]]
-    found += [Part(node["name"], "node", node["pid"], node["http"], up=True) for node in nodes]
+    for node in described["nodes"]:
+        url = node["http"] or node["probes"]
+        found.append(Part(node["name"], "node", node["pid"], url, up=True, grpc=node["grpc"] or ""))
     return [part for part in found if part.pid]
 
 

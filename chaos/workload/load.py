@@ -13,6 +13,7 @@ from chaos.workload.crowd import Crowd
 from chaos.workload.publisher import Address, Head, Publisher
 from chaos.workload.spec import Command, NodeAddress, Spec, Status
 from chaos.workload.subscriber import Part, Subscriber
+from chaos.workload.transports import GRPC
 
 # A publication that could not begin so long after its time is not made: an outage is no reason for a flood.
 _OVERDUE_S = 1.0
@@ -36,9 +37,10 @@ class Load:
     def __init__(self, spec: Spec, history: HistoryWriter) -> None:
         self._spec = spec
         self._history = history
-        self._nodes = _addresses(spec.nodes)
+        self._nodes = _addresses(spec.nodes, "http")
+        self._grpc_nodes = _addresses(spec.nodes, "grpc")
         self.crowd = Crowd()
-        self._part = Part(self.crowd, history, self._nodes, spec.silence_max_s)
+        self._part = Part(self.crowd, history, self._nodes, spec.silence_max_s, self._grpc_nodes)
         plans = generator.clients(spec.workload)
         self._plans: dict[Literal["healthy", "slow"], list[ClientPlan]] = {
             "healthy": [plan for plan in plans if plan.role == "healthy"],
@@ -74,7 +76,8 @@ class Load:
                     if self._chance.random() < command.share:
                         client.drop()
             case "nodes":
-                self._nodes[:] = _addresses(command.nodes)
+                self._nodes[:] = _addresses(command.nodes, "http")
+                self._grpc_nodes[:] = _addresses(command.nodes, "grpc")
             case "final":
                 nursery.start_soon(self._final, command.seconds)
             case "leave":
@@ -88,9 +91,14 @@ class Load:
         for number, plan in enumerate(plans):
             chance = random.Random(f"{self._spec.workload.seed}/{plan.name}")  # noqa: S311 - no secret
             client = Subscriber(plan.name, plan.transport, plan.channels, self._part, chance, plan.role)
-            client.go_to(self._nodes[plan.node % len(self._nodes)].name, plan.transport)
+            client.go_to(self._place(plan.transport, plan.node), plan.transport)
             self._clients[plan.name] = client
             self.crowd.at(now + seconds * number / len(plans), client.connect)
+
+    def _place(self, transport: str, number: int) -> str:
+        """The name of the node that a number of the schedule means for clients of this transport."""
+        nodes = self._grpc_nodes if transport == GRPC else self._nodes
+        return nodes[number % len(nodes)].name
 
     # --- publishing ----------------------------------------------------------------------------------
 
@@ -136,7 +144,7 @@ class Load:
             await trio.sleep_until(began + move.at_s)
             client = self._clients.get(move.client)
             if client is not None:
-                client.go_to(self._nodes[move.node % len(self._nodes)].name, move.transport)
+                client.go_to(self._place(move.transport, move.node), move.transport)
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -207,5 +215,5 @@ class Load:
         )
 
 
-def _addresses(nodes: tuple[NodeAddress, ...]) -> list[Address]:
-    return [Address(node.name, node.host, node.port) for node in nodes]
+def _addresses(nodes: tuple[NodeAddress, ...], serves: Literal["http", "grpc"]) -> list[Address]:
+    return [Address(node.name, node.host, node.port) for node in nodes if node.serves == serves]

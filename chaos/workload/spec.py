@@ -8,11 +8,16 @@ from chaos.generator import Workload
 
 
 class NodeAddress(msgspec.Struct, frozen=True):
-    """A node as clients reach it; see publisher.Address."""
+    """A node as clients reach it; see publisher.Address.
+
+    Attributes:
+        serves: who is served there: gRPC clients, or all others and publishers.
+    """
 
     name: str
     host: str
     port: int
+    serves: Literal["http", "grpc"] = "http"
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -22,7 +27,8 @@ class Spec(msgspec.Struct, frozen=True):
         name: of the process: `workload-1`.
         history: file it writes.
         workload: decides everything.
-        nodes: where clients and publishers go; the workload's numbers are places in it.
+        nodes: where clients and publishers go; the workload's numbers are places among those that serve
+            them.
         api_key: of the nodes' server API.
         silence_max_s: see subscriber.Part.
     """

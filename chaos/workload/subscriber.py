@@ -26,7 +26,7 @@ from chaos.workload.plain_sse import PlainSseDialog
 from chaos.workload.posting import Post
 from chaos.workload.publisher import Address, Head
 from chaos.workload.sse_dialog import RETRY_S, SseDialog
-from chaos.workload.transports import TRANSPORTS
+from chaos.workload.transports import GRPC, TRANSPORTS
 
 _READ_BYTES = 65_536
 # A slow client reads so much so often, and its kernel holds little for it.
@@ -52,12 +52,14 @@ class Part(NamedTuple):
         nodes: where they may go; changed in place.
         silence_max_s: without a byte for so long a connection is given up; the nodes' ping interval and
             some patience.
+        grpc_nodes: where those may go that come by gRPC; changed in place.
     """
 
     crowd: Crowd
     history: HistoryWriter
     nodes: list[Address]
     silence_max_s: float
+    grpc_nodes: Sequence[Address] = ()
 
 
 class Subscriber:
@@ -159,7 +161,7 @@ class Subscriber:
 
     def _choose(self) -> Address:
         """Any node but the one that just failed: what is in front of nodes would not name it again."""
-        nodes = self._part.nodes
+        nodes = self._part.grpc_nodes if self._transport == GRPC else self._part.nodes
         wish, self._wish = self._wish, ""
         wished = [node for node in nodes if node.name == wish]
         if wished:

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_parser.add_argument("--clients", type=int, metavar="N", help="how many")
     run_parser.add_argument("--deliveries", type=float, metavar="N", help="per second, all clients together")
     run_parser.add_argument("--nodes", type=int, metavar="N", help="how many")
+    run_parser.add_argument("--grpc-nodes", type=int, metavar="N", help="how many more that serve gRPC")
     run_parser.add_argument("--nats-servers", type=int, metavar="N", help="how many")
     run_parser.add_argument(
         "--ready-file", metavar="FILE", help="of a running cluster, see `up --ready-file`"
@@ -87,6 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
             clients=arguments.clients,
             deliveries_per_s=arguments.deliveries,
             nodes=arguments.nodes,
+            grpc_nodes=arguments.grpc_nodes,
             nats_servers=arguments.nats_servers,
             ready_file=arguments.ready_file,
             api_key=arguments.api_key,
