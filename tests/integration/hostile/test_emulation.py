@@ -85,13 +85,13 @@ async def test_bodies_that_are_no_requests(
 
 
 @pytest.mark.parametrize("path", ["/emulation", "/connection/http_stream", "/connection/uni_http_stream"])
-async def test_half_a_body_is_not_waited_for_long(node: NodeProcess, path: str) -> None:
+async def test_half_a_body_is_not_waited_for_long(impatient: NodeProcess, path: str) -> None:
     """408 after the time for a body; a client that goes away in the middle leaves nothing."""
     head = f"POST {path} HTTP/1.1\nHost: test\nContent-Length: 100"
-    async with await Raw.open(node.http) as raw:
+    async with await Raw.open(impatient.http) as raw:
         await raw.request(head, b"{")
         assert (await raw.answer()).status == 408
-    async with await Raw.open(node.http) as raw:
+    async with await Raw.open(impatient.http) as raw:
         await raw.request(head, b"{")
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,10 @@ from tests.integration.cluster import API_KEY, NodeProcess
 from tests.integration.raw import CONNECT, Raw
 from tests.patience import PATIENCE_S
 
-GAP_MAX_S = 0.5
+# What a node may compute between two publications to one client. It is no wall time: a busy machine stands
+# still for longer than anything that somebody sends should keep a node.
+COMPUTED_MAX_S = 1.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _INTERVAL_S = 0.01
 _MORE = 5
 _channels = itertools.count(1)
@@ -34,13 +38,14 @@ class Witness:
 
     Attributes:
         values: what it received.
-        moments: when, on trio's clock.
+        moments: when, on the clock of what the node has computed.
     """
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, node: NodeProcess) -> None:
         self.values: list[int] = []
         self.moments: list[float] = []
         self._channel = channel
+        self._node = node
 
     async def publish(self, raw: Raw) -> None:
         """Publish numbers at a steady pace, for ever."""
@@ -61,7 +66,7 @@ class Witness:
         while True:
             for reply in await raw.replies():
                 self.values.append(reply["push"]["pub"]["data"])
-                self.moments.append(trio.current_time())
+                self.moments.append(_computed_s(self._node))
 
     async def receives_more(self) -> None:
         """Return when some more publications have come."""
@@ -71,10 +76,10 @@ class Witness:
                 await trio.sleep(_INTERVAL_S)
 
     def assert_undisturbed(self) -> None:
-        """Everything came, in order, and never late."""
+        """Everything came, in order, and none had to wait for something long."""
         assert self.values == list(range(len(self.values)))
         gaps = [after - before for before, after in itertools.pairwise(self.moments)]
-        assert max(gaps) < GAP_MAX_S, f"{max(gaps):.2f} s without a publication"
+        assert max(gaps) < COMPUTED_MAX_S, f"{max(gaps):.2f} s of computing without a publication"
 
 
 @asynccontextmanager
@@ -84,7 +89,7 @@ async def undisturbed(node: NodeProcess) -> AsyncIterator[None]:
     Afterwards the node holds as many connections, sessions, subscriptions and open files as before, no
     request has failed by a fault of the node, and its log has no error.
     """
-    witness = Witness(f"steady-{next(_channels)}")
+    witness = Witness(f"steady-{next(_channels)}", node)
     errors_before = _errors(node)
     async with (
         await Raw.open(node.http) as publishing,
@@ -123,6 +128,12 @@ async def holdings(asking: Raw, node: NodeProcess) -> Holdings:
         subscriptions=int(seen["broadcast_subscriptions"]),
         open_files=_open_files(node),
     )
+
+
+def _computed_s(node: NodeProcess) -> float:
+    # proc(5): the 14th and the 15th field; the second, in parentheses, may hold spaces.
+    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def _open_files(node: NodeProcess) -> int:
