@@ -12,7 +12,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import across, crowding, delivering, documents, feeding, joining, profiled, publishing
+from tests.bench import (
+    across,
+    crowding,
+    delivering,
+    documents,
+    feeding,
+    joining,
+    profiled,
+    publishing,
+    transporting,
+)
 from tests.bench.arena import Arena
 from tests.bench.arguments import parse
 from tests.bench.building import CannotBuild
@@ -43,9 +53,11 @@ BENCHMARKS = {
     "recover": _benchmark(crowding.recover, "subscribers size"),
     "feed": _benchmark(feeding.feed, "size"),
     "scale": _benchmark(across.scale, "subscribers rate size"),
+    "transports": _benchmark(transporting.transports, "subscribers rate size"),
+    "neighbours": _benchmark(transporting.neighbours, "subscribers size"),
 }
 # What --quick runs: what has a bound, in little more than a minute.
-QUICK = ("fanout", "burst", "connect", "memory", "publish", "latency")
+QUICK = ("fanout", "burst", "connect", "memory", "publish", "latency", "transports")
 BOUNDS_FILE = Path(__file__).parent / "bounds.json"
 
 
@@ -54,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv, {name: benchmark.takes for name, benchmark in BENCHMARKS.items()}, QUICK)
     if arguments.list:
         for name, (run, takes) in BENCHMARKS.items():
-            show(f"{name:<9} {(run.__doc__ or '').splitlines()[0]}")
-            show(f"{'':<9} takes {', '.join(f'--{option}' for option in sorted(takes))}")
+            show(f"{name:<10} {(run.__doc__ or '').splitlines()[0]}")
+            show(f"{'':<10} takes {', '.join(f'--{option}' for option in sorted(takes))}")
         return 0
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))

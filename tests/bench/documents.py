@@ -20,6 +20,7 @@ _BEGIN, _END = "<!-- bench:begin", "<!-- bench:end"
 _ALTERNATIVES = {
     "deliveries": "CPU time per delivery, as bars; the tables have the figures",
     "ways": "CPU time per delivery of ready-made ways, as bars; the tables have the figures",
+    "transports": "CPU time per delivery of each transport, as bars; the tables have the figures",
     "clients": "CPU time to connect a client and memory of an idle one, as bars; the tables have the figures",
     "publish": "CPU time per publication, as bars; the tables have the figures",
     LATENCY: "How many deliveries took how long across two nodes, as histograms",

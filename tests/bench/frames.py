@@ -97,12 +97,9 @@ def subscribe_frame(target: Target) -> bytes:
     return text_frame(f'{{"id":2,"subscribe":{{"channel":"{target.channel}"{target.subscribe}}}}}')
 
 
-def event_stream(target: Target) -> bytes:
+def event_stream(path: str, port: int) -> bytes:
     """The request of an SSE client."""
-    return (
-        f"GET {target.sse_path} HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n"
-        "Accept: text/event-stream\r\n\r\n"
-    ).encode()
+    return (f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n\r\n").encode()
 
 
 def with_query(path: str, **parameters: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from tests.bench.delays import Delays
-from tests.bench.measure import FLOOR, GO, GO_NATS, HYPERCORN, NODE, TRIO_WEBSOCKET, Spread
+from tests.bench.measure import FLOOR, GO, GO_NATS, HYPERCORN, NODE, TRIO_WEBSOCKET, WEBSOCKET, Spread
 from tests.bench.table import PEERS, Row
 
 _NAMES = {NODE: "node", **PEERS}
@@ -16,10 +16,13 @@ _LIGHT = {NODE: "#2563c9", FLOOR: "#8a929b", GO: "#c77c11", GO_NATS: "#a3541f"}
 _DARK = {NODE: "#6ea8ff", FLOOR: "#9aa4af", GO: "#e8a33d", GO_NATS: "#d9824a"}
 _LIGHT |= {TRIO_WEBSOCKET: "#2e8555", HYPERCORN: "#8250c4"}
 _DARK |= {TRIO_WEBSOCKET: "#56b881", HYPERCORN: "#b78cf2"}
+_LIGHT |= {WEBSOCKET: "#8a929b"}
+_DARK |= {WEBSOCKET: "#9aa4af"}
 # Each picture: what it is about, and with which words the rows begin that it shows.
 PICTURES = {
     "deliveries": ("CPU time per delivery", ("fanout", "burst", "scale")),
     "ways": ("CPU time per delivery at a low rate, next to ready-made ways", ("low rate",)),
+    "transports": ("CPU time per delivery of each transport", ("transports",)),
     "clients": ("What a client costs: connecting, and being there", ("connect", "memory")),
     "publish": ("CPU time per publication over HTTP", ("publish",)),
 }

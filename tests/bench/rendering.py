@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tests.bench.delays import histogram
-from tests.bench.measure import FLOOR, GO, GO_NATS, NODE, Spread
+from tests.bench.measure import ALONE, FLOOR, GO, GO_NATS, NODE, WEBSOCKET, Spread
 from tests.bench.table import PEERS, Row
 
 # The peers that have columns of their own; the others are measured in a few rows only.
@@ -21,6 +21,7 @@ _SHORT = (
     "latency",
     "crowd of",
     "recover",
+    "transports",
 )
 
 
@@ -105,6 +106,8 @@ def _bound(row: Row) -> str:
         FLOOR: "<= {:g} x floor",
         GO: "<= {:g} x Go",
         GO_NATS: "<= {:g} x Go on NATS",
+        WEBSOCKET: "<= {:g} x WebSocket",
+        ALONE: "<= {:g} x undisturbed",
     }
     return ", ".join(words[part].format(value) for part, value in row.bound.parts().items()) or "-"
 

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tests.bench.building import CannotBuild, command_of
 from tests.bench.frames import Target, with_query
 from tests.bench.measure import GO, GO_NATS, HYPERCORN, NODE, Cpu, cpu_of, memory_of
-from tests.integration.cluster import API_KEY, ROOT, Cluster
+from tests.integration.cluster import API_KEY, ROOT, Cluster, NodeProcess
 from tests.nats_server import NatsServer
+from tests.node.door.authority import Authority
 
 PLAIN = "plain:bench"
 HISTORY = "bench"
@@ -66,24 +68,54 @@ def nodes_and_nats(count: int = 1, profiles: Path | None = None) -> Iterator[tup
         count: of nodes.
         profiles: a folder into which each node writes what it was doing; see profiled.
     """
+    with (
+        tempfile.TemporaryDirectory(prefix="broadcast-bench-") as directory,
+        _cluster(Path(directory), profiles, nodes=count) as cluster,
+    ):
+        assert cluster.nats is not None
+        yield [_server(node, node.port, cluster.nats) for node in cluster.nodes], cluster.nats
+
+
+@contextlib.contextmanager
+def other_node(kind: str, nats: NatsServer, profiles: Path | None = None) -> Iterator[Server]:
+    """One more node, of another kind.
+
+    Args:
+        kind: "grpc", or "tls" for a node whose port speaks nothing else; publications to that go through
+            another node, whose port is to be set.
+        nats: of the others.
+        profiles: see nodes_and_nats.
+    """
+    options: dict[str, dict[str, object]] = {
+        "grpc_server": {"address": "127.0.0.1", "port": 0, "keepalive_s": "300s"}
+    }
+    with tempfile.TemporaryDirectory(prefix="broadcast-bench-") as directory:
+        if kind == "tls":
+            files = Authority(Path(directory))
+            pem = {"cert_pem": str(files.cert_pem), "key_pem": str(files.key_pem)}
+            options["http_server"] = {"tls": {"enabled": True, **pem}}
+        with _cluster(Path(directory), profiles, nodes=0, nats_url=nats.url, **options) as cluster:
+            node = cluster.start_node(kind, serve="grpc" if kind == "grpc" else "http")
+            cluster.nodes.append(node)
+            port = int(node.grpc.rsplit(":", 1)[1]) if kind == "grpc" else node.port
+            yield _server(node, port, nats)
+
+
+@contextlib.contextmanager
+def _cluster(directory: Path, profiles: Path | None, **options: Any) -> Iterator[Cluster]:
     # Pings as rare as those of the peers: they are not what is measured.
     client = {"allow_anonymous_connect_without_token": True, "ping_interval": "300s", "pong_timeout": "60s"}
     program = ("-m", "tests.bench.profiled", str(profiles)) if profiles else ("-m", "deploy.cli")
-    with (
-        tempfile.TemporaryDirectory(prefix="broadcast-bench-") as directory,
-        Cluster(Path(directory), nodes=count, program=program, client=client) as cluster,
-    ):
-        assert cluster.nats is not None
-        targets = [Target(NODE, node.port, PLAIN, _sse(NODE, PLAIN), API_KEY) for node in cluster.nodes]
-        pids = [node.process.pid for node in cluster.nodes]
-        beside = (cluster.nats.pid,)
-        yield (
-            [Server(target, (pid,), beside) for target, pid in zip(targets, pids, strict=True)],
-            cluster.nats,
-        )
+    with Cluster(directory, program=program, client=client, **options) as cluster:
+        yield cluster
         if profiles:  # a node that is killed writes none
             for node in cluster.nodes:
                 node.stop()
+
+
+def _server(node: NodeProcess, port: int, nats: NatsServer) -> Server:
+    target = Target(NODE, port, PLAIN, _sse(NODE, PLAIN), API_KEY, publish_port=node.port)
+    return Server(target, (node.process.pid,), (nats.pid,))
 
 
 @contextlib.contextmanager

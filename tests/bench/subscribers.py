@@ -4,25 +4,15 @@ It parses no frame: it looks for the marks of `frames`, so that it costs a fract
 Every read takes its time from the same clock as the publisher.
 """
 
-import os
 import select
 import socket
+import ssl
 import time
 from array import array
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
-from tests.bench.frames import (
-    CARRY,
-    DIGITS,
-    MARK,
-    Target,
-    connect_frame,
-    event_stream,
-    subscribe_frame,
-    times_in,
-    upgrade,
-)
+from tests.bench.dialogs import Dialog, dialog
+from tests.bench.frames import CARRY, DIGITS, MARK, Target, times_in
 
 # So many events are handled before the publisher may have its turn again: well below a millisecond.
 _EVENTS = 128
@@ -35,14 +25,6 @@ _WHOLE = (b"}", b"\n")
 
 class LoadError(Exception):
     """A server did not do what the benchmark needs of it."""
-
-
-class _Dialog(NamedTuple):
-    """How a client joins: its request, then what it waits for and what it sends when that came."""
-
-    port: int
-    request: bytes
-    steps: list[tuple[bytes, bytes]]
 
 
 class Subscribers:
@@ -61,7 +43,10 @@ class Subscribers:
         self.samples = array("q")
         self.epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
+        # How to read each: None where bytes came that hold nothing for the client.
+        self._read: dict[int, Callable[[int], bytes | None]] = {}
         self._carried: dict[int, bytes] = {}
+        self._tls = _client_context()
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -71,37 +56,40 @@ class Subscribers:
 
         Args:
             targets: where to, in turn.
-            transport: "websocket" or "sse".
+            transport: see dialogs.TRANSPORTS.
             count: how many, as many of them at once as the servers' backlogs take.
 
         Raises:
             LoadError: not all of them could.
         """
-        dialogs = [_dialog(target, transport) for target in targets]
-        joining: dict[int, tuple[_Dialog, int, bytes]] = {}
+        dialogs = [dialog(target, transport) for target in targets]
+        joining: dict[int, tuple[Dialog, int, bytes]] = {}
         begun = 0
         deadline = time.monotonic() + _DEADLINE_S
         while joining or begun < count:
             while begun < count and len(joining) < _JOINING_MAX:
-                dialog = dialogs[begun % len(dialogs)]
-                joining[self._open(dialog.port, dialog.request)] = (dialog, 0, b"")
+                begins = dialogs[begun % len(dialogs)]
+                joining[self._open(begins)] = (begins, 0, b"")
                 begun += 1
             if time.monotonic() > deadline:
                 raise LoadError(f"{len(joining)} clients of {count} were not subscribed in time")
             for fd, _ in self.epoll.poll(1.0, _EVENTS):
-                data = os.read(fd, _READ_BYTES)
+                data = self._read[fd](_READ_BYTES)
                 if fd not in joining:
                     self._take(fd, data, time.monotonic_ns())
                     continue
-                dialog, step, before = joining[fd]
-                wanted, answer = dialog.steps[step]
+                joins, step, before = joining[fd]
+                wanted, answer = joins.steps[step]
+                if data is None:
+                    continue
                 if not data:
                     raise LoadError(f"a server closed a client that was joining: {before!r}")
                 if wanted not in (data := before + data):
-                    joining[fd] = (dialog, step, data)
-                elif step + 1 < len(dialog.steps):
-                    joining[fd] = (dialog, step + 1, b"")
-                    os.write(fd, answer)
+                    joining[fd] = (joins, step, data)
+                    continue
+                self._sockets[fd].sendall(answer(data) if callable(answer) else answer)
+                if step + 1 < len(joins.steps):
+                    joining[fd] = (joins, step + 1, b"")
                 else:
                     del joining[fd]
                     self._take(fd, data, time.monotonic_ns())
@@ -109,10 +97,10 @@ class Subscribers:
     def receive(self, timeout_s: float) -> list[int]:
         """Take what came, after at most this long; returns the ready descriptors that are not clients'."""
         others = []
-        sockets, read, clock = self._sockets, os.read, time.monotonic_ns
+        read, clock = self._read, time.monotonic_ns
         for fd, _ in self.epoll.poll(timeout_s, _EVENTS):
-            if fd in sockets:
-                self._take(fd, read(fd, _READ_BYTES), clock())
+            if fd in read:
+                self._take(fd, read[fd](_READ_BYTES), clock())
             else:
                 others.append(fd)
         return others
@@ -122,9 +110,12 @@ class Subscribers:
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
+        self._read.clear()
         self._carried.clear()
 
-    def _take(self, fd: int, data: bytes, now: int) -> None:
+    def _take(self, fd: int, data: bytes | None, now: int) -> None:
+        if data is None:
+            return
         if not data:
             raise LoadError(f"a server closed a client after {self.came:,} deliveries")
         self.reads += 1
@@ -149,22 +140,37 @@ class Subscribers:
         self.samples.extend(now - at for at in times)
         return data
 
-    def _open(self, port: int, first: bytes) -> int:
-        sock = socket.create_connection(("127.0.0.1", port))
+    def _open(self, begins: Dialog) -> int:
+        sock = socket.create_connection(("127.0.0.1", begins.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(first)
+        if begins.tls:
+            sock = self._tls.wrap_socket(sock)
+        sock.sendall(begins.request)
         sock.setblocking(False)
         self.epoll.register(sock.fileno(), select.EPOLLIN)
         self._sockets[sock.fileno()] = sock
+        self._read[sock.fileno()] = _decrypting(sock) if begins.tls else sock.recv
         return sock.fileno()
 
 
-def _dialog(target: Target, transport: str) -> _Dialog:
-    """How a client joins; SDKs subscribe when connect was answered."""
-    if transport == "sse":
-        return _Dialog(target.port, event_stream(target), [(b'"connect":', b"")])
-    steps = [(b"\r\n\r\n", connect_frame()), (b'"id":1', subscribe_frame(target)), (b'"id":2', b"")]
-    return _Dialog(target.port, upgrade(target), steps)
+def _decrypting(sock: socket.socket) -> Callable[[int], bytes | None]:
+    """Reads a record, whole or not at all: what is left stays in the kernel, where epoll sees it."""
+
+    def read(size: int) -> bytes | None:
+        try:
+            return sock.recv(size)
+        except ssl.SSLWantReadError:
+            return None
+
+    return read
+
+
+def _client_context() -> ssl.SSLContext:
+    """Whose certificate it is makes no difference to what a delivery costs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def seconds(samples: Iterable[int]) -> list[float]:

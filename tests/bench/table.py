@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 from tests.bench.delays import Delays, delays_of
 from tests.bench.measure import (
+    ALONE,
     FLOOR,
     GO,
     GO_NATS,
     HYPERCORN,
     NODE,
     TRIO_WEBSOCKET,
+    WEBSOCKET,
     Round,
     Spread,
     by_server,
@@ -23,6 +25,8 @@ PEERS = {
     GO_NATS: "Go peer on NATS",
     TRIO_WEBSOCKET: "trio-websocket",
     HYPERCORN: "hypercorn",
+    WEBSOCKET: "a node, WebSocket",
+    ALONE: "a node, undisturbed",
 }
 
 
@@ -34,10 +38,13 @@ class Bound:
     floor: float | None = None
     go: float | None = None
     go_nats: float | None = None
+    websocket: float | None = None
+    alone: float | None = None
 
     def parts(self) -> dict[str, float]:
         """The parts that are set, by name: limit, or that of a peer."""
         named = {"limit": self.limit, FLOOR: self.floor, GO: self.go, GO_NATS: self.go_nats}
+        named |= {WEBSOCKET: self.websocket, ALONE: self.alone}
         return {name: value for name, value in named.items() if value is not None}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.documents import DOCUMENTS, FIGURES, PlaceError, filled, texts, write
-from tests.bench.measure import FLOOR, GO, NODE, Cpu, Round, Spread
+from tests.bench.measure import FLOOR, GO, NODE, WEBSOCKET, Cpu, Round, Spread
 from tests.bench.table import Bound, Row, delay_row
 
 ABOUT = {"date": "2026-01-02", "processors": "2 x CPU", "system": "Linux 6", "python": "3.11.1"}
@@ -21,6 +21,7 @@ def a_run() -> list[Row]:
     return [
         Row("fanout websocket", "us", {NODE: three, FLOOR: three}, {FLOOR: three}),
         Row("low rate fanout sse", "us", {NODE: three, "hypercorn": three}),
+        Row("transports gRPC Subscribe", "us", {NODE: three, WEBSOCKET: three}, {WEBSOCKET: three}),
         Row("connect", "us", {NODE: three, GO: three}, {GO: three}, doubts=["a busy machine"]),
         Row("publish plain", "us", {NODE: three, "hypercorn": three}, {"hypercorn": three}),
         drawn,
