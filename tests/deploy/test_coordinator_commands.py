@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from deploy import cli
-from deploy.commands import drain, nodes
+from deploy.commands import drain, nodes, undrain
 from deploy.coordinator_api import CoordinatorApi, StreamLost
 from deploy.errors import UserError
 
@@ -167,7 +167,7 @@ def test_one_client_is_told_as_one() -> None:
         (["drain", "--cancel", "p1"], "/v1/plans/p1/cancel", "plan p1: done"),
         (["rebalance", "--dry-run"], "/v1/rebalance", "node-1: 7 clients to other nodes"),
         (["rebalance", "--cancel", "p1"], "/v1/plans/p1/cancel", "plan p1: done"),
-        (["undrain", "node-1"], "/v1/undrain", "node-1 goes back into rotation"),
+        (["undrain", "node-1", "--no-wait"], "/v1/undrain", "node-1 goes back into rotation"),
     ],
 )
 def test_commands_call_their_path(
@@ -177,6 +177,38 @@ def test_commands_call_their_path(
     Stand.answers = {path: (200, _json(PLAN))}
     assert cli.main([*argv, "--coordinator", coordinator]) == 0
     assert said in capsys.readouterr().out
+
+
+def test_an_undrain_waits_until_the_node_serves(coordinator: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A drain of another node can follow at once: there is one that takes the clients."""
+    later = [{**NODE, "state": "LEAVING"}, {**NODE, "state": "SERVING"}]
+    Stand.answers = {"/v1/undrain": (200, b"{}"), "/v1/nodes": (200, _json({"nodes": later[:1]}))}
+    serves = threading.Timer(
+        0.5, Stand.answers.__setitem__, ("/v1/nodes", (200, _json({"nodes": later[1:]})))
+    )
+    serves.start()
+    assert cli.main(["undrain", "node-1", "--coordinator", coordinator]) == 0
+    serves.join()
+    assert [path for path, _, _ in Stand.asked].count("/v1/nodes") > 1
+    assert capsys.readouterr().out.splitlines() == ["node-1 goes back into rotation", "node-1 is in rotation"]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        (200, {"nodes": [NODE]}, "node-1: not ready, the broker has been away for 12 s"),
+        (200, {"nodes": []}, "node-1: it is gone"),
+        (503, {"error": "the catalog is away"}, "nobody can say (the catalog is away)"),
+    ],
+)
+def test_an_undrain_that_nobody_obeys_says_so(
+    status: int, answer: object, said: str, coordinator: str
+) -> None:
+    """It waits for a bounded time, and then tells what the node does instead."""
+    Stand.answers = {"/v1/nodes": (status, _json(answer))}
+    with pytest.raises(UserError, match="not back in rotation after 0 s") as told:
+        undrain.await_serving(CoordinatorApi(coordinator, ""), ["node-1"], patience_s=0)
+    assert said in str(told.value)
 
 
 @pytest.mark.parametrize(
