@@ -7,8 +7,8 @@ it the order of lines is the order in which the client saw things: write a `Subs
 `Delivered` of the publications its reply brought.
 
 Ids are the generator's, unique in a run, and also the idempotency key: a publisher that does not know
-an outcome may try the same id again on a history channel, never on a plain one. A channel keeps history
-exactly if its epoch is not empty.
+an outcome may try the same id again on a history channel, never on a plain one. Which channels keep
+history is said by the run, which configured it, and not by what a node answers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -38,6 +38,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="run"):
         seed: repeats the schedule.
         command: what to type to run it again.
         started: date and time, for people.
+        history_namespaces: of channels that are configured to keep history.
     """
 
     t: float
@@ -45,6 +46,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="run"):
     seed: int
     command: str = ""
     started: str = ""
+    history_namespaces: tuple[str, ...] = ("history",)
 
 
 class Phase(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="phase"):

@@ -257,6 +257,10 @@ class Recorded:
         """The streams of the clients that read in time."""
         return [each for each in self.streams.values() if self.client(each.client).role == "healthy"]
 
+    def keeps_history(self, channel: str) -> bool:
+        """Whether it is configured to."""
+        return channel.partition(":")[0] in self.run.history_namespaces
+
     def node_of(self, client: str, t: float) -> str:
         """Where a client was, or last had been."""
         sessions = [each for each in self.sessions.get(client, ()) if each.phase == "connected"]

@@ -22,6 +22,8 @@ from chaos.history import FaultChanged, HistoryWriter, Note, Phase, Run, Sample
 from chaos.recorded import Recorded
 from chaos.settings import Settings
 from chaos.targets.interface import Failed, Skipped, Target
+from chaos.targets.kubernetes import Kubernetes
+from chaos.targets.kubernetes_api import Api
 from chaos.targets.local import Local
 from chaos.workers import Worker
 from chaos.workload.spec import Command, NodeAddress, Spec
@@ -78,7 +80,8 @@ class Rig:
         self.recorded: Recorded | None = None
         now = time.monotonic()
         started = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-        self._history.write(Run(now, settings.name, settings.seed, settings.command, started))
+        namespaces = (self._workload.history_namespace,)
+        self._history.write(Run(now, settings.name, settings.seed, settings.command, started, namespaces))
 
     def _spec(self) -> Spec:
         history = str(self.directory / "workload-1.jsonl")
@@ -281,6 +284,15 @@ async def open_rig(settings: Settings, directory: Path) -> AsyncIterator[Rig]:
     Raises:
         Skipped: the cluster does not start.
     """
+    if settings.target == "kubernetes":
+        installed = Kubernetes(Api(), settings.installation, settings.nodes)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(installed.run)
+            rig = Rig(settings, installed, directory, nursery)
+            nursery.start_soon(installed.follow, rig.nodes_changed)
+            yield rig
+            nursery.cancel_scope.cancel()
+        return
     chance = random.Random(f"{settings.seed}/links")  # noqa: S311 - no secret
     ready_file = Path(settings.ready_file) if settings.ready_file else None
     target = Local(

@@ -13,6 +13,7 @@ from chaos.checkers import (
     leaks,
     lost,
     reordered,
+    unplaced,
     unsignalled_gap,
 )
 from chaos.checkers.verdict import Bounds, Verdict
@@ -23,6 +24,7 @@ _MODULES = (
     duplicated,
     reordered,
     invented,
+    unplaced,
     false_recovered,
     unsignalled_gap,
     late,

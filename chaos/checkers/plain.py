@@ -31,7 +31,7 @@ def survey_plain(recorded: Recorded, bounds: Bounds) -> PlainSurvey:
     accepted: dict[str, list[Publication]] = {}
     for publication in recorded.publications:
         began = publication.invoked
-        if began is None or not publication.accepted or publication.epoch:
+        if began is None or not publication.accepted or recorded.keeps_history(publication.channel):
             continue
         # An accepted one is still on its way for a moment: a fault that comes then may take it along.
         arrived = publication.ended + bounds.plain_settle_s
@@ -41,6 +41,8 @@ def survey_plain(recorded: Recorded, bounds: Bounds) -> PlainSurvey:
         listed.sort(key=_invoked)
     owed, missed = 0, []
     for stream in recorded.healthy():
+        if recorded.keeps_history(stream.channel):
+            continue
         here = accepted.get(stream.channel, [])
         delivered = set(stream.numbers)
         for began, ended in _spans(stream):
@@ -66,7 +68,7 @@ def _spans(stream: Stream) -> Iterator[tuple[float, float]]:
         if began is not None:
             yield began, mark.t
             began = None
-        if isinstance(mark, Subscribed) and not mark.epoch:
+        if isinstance(mark, Subscribed):
             began = mark.t
     if began is not None and stream.final:
         yield began, stream.final.t

@@ -24,10 +24,9 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     deliveries = 0
     for stream in recorded.judged():
         deliveries += len(stream.numbers)
-        found = stretches(stream)
-        for stretch in found:
+        for stretch in stretches(stream):
             _by_offset(recorded, stream, stretch.first, stretch.last, cases)
-        if not found:
+        if not recorded.keeps_history(stream.channel):
             _by_publisher(recorded, bounds, stream, disturbances, cases)
     return conclude(NAME, recorded, bounds, cases, judged=deliveries, of="deliveries")
 
