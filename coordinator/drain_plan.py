@@ -172,13 +172,18 @@ def plan_cancel(plan: Plan) -> Plan | Refusal:
 
 
 def plan_of(instance: str, plans: Sequence[Plan]) -> Plan | None:
-    """The drain that an instance is part of and not done with."""
+    """The drain that an instance is part of and not done with; one that nobody wanted is in nobody's way."""
     for plan in plans:
-        if plan.kind == Plan.DRAIN and plan.state in ACTIVE:
+        if plan.kind == Plan.DRAIN and plan.state in ACTIVE and not plan.cut_off:
             for step in plan.steps:
                 if step.instance == instance and step.state in (NodeStep.PENDING, *UNFINISHED):
                     return plan
     return None
+
+
+def holds_back(plan: Plan) -> bool:
+    """Whether load is not evened out beside a drain; a node may be cut off, and long empty, for days."""
+    return plan.kind == Plan.DRAIN and not (plan.cut_off and all(not step.connections for step in plan.steps))
 
 
 def leaving(plans: Sequence[Plan]) -> frozenset[str]:
@@ -216,18 +221,29 @@ def _chosen(
     return chosen
 
 
+def _others(plan: Plan, plans: Sequence[Plan]) -> list[Plan]:
+    """All but the plan itself, and but those whose node it takes over."""
+    ours = {step.instance for step in plan.steps}
+    return [
+        other
+        for other in plans
+        if other.id != plan.id and not (other.cut_off and any(step.instance in ours for step in other.steps))
+    ]
+
+
 def _unknown(name: str, view: View) -> Refusal:
     names = ", ".join(sorted(view.members)[:10]) or "none"
     return Refusal(Why.NOT_FOUND, f"no living node is called {name}; there are: {names}")
 
 
-def _forecast(plan: Plan, view: View, others: Sequence[Plan], now: float, settings: PlanSettings) -> Forecast:
+def _forecast(plan: Plan, view: View, plans: Sequence[Plan], now: float, settings: PlanSettings) -> Forecast:
     """The slowest of all kinds of nodes in the plan; one without receivers before all."""
     size = plan.unavailable_max if rolling(plan) else len(plan.steps)
     reports = [report_of(step, view) for step in plan.steps]
     batches = [by_kind(filter(None, reports[at : at + size])) for at in range(0, len(reports), size)]
+    others = _others(plan, plans)
     stay = receivers(view, now, settings.ttl_s, leaving(others))
-    busy = _busy(others, view)
+    busy, sending = _busy(others, view), _busy(plans, view)
     slowest = Forecast(0.0, 0, len(stay), 0)
     for each, serving in by_kind(stay).items():
         groups = [batch[each] for batch in batches if batch[each]]
@@ -235,7 +251,7 @@ def _forecast(plan: Plan, view: View, others: Sequence[Plan], now: float, settin
             continue
         # While nobody is sent away, all that arrives comes by itself; otherwise nobody can tell from a
         # report.
-        natural = {} if busy[each] else {report.instance: report.connect_rate for report in serving}
+        natural = {} if sending[each] else {report.instance: report.connect_rate for report in serving}
         ahead = forecast(groups, serving, busy[each], rolling(plan), natural, settings)
         slowest = max(slowest, ahead, key=lambda one: (not one.receivers, one.seconds))
     return slowest

@@ -3,10 +3,11 @@
 Pure; plans are given as copies that may be changed.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from coordinator import drain_steps
+from coordinator import cut_off, drain_steps
 from coordinator.capacity import Budget
 from coordinator.drain_plan import check, leaving, plan_of
 from coordinator.drain_steps import UNFINISHED, report_of, rolling
@@ -63,7 +64,10 @@ def advance(plans: Sequence[Plan], view: View, now: float, elapsed_s: float, set
             _take_up(plan, plans, view, now, settings)
         if plan.state == Plan.RUNNING:
             for step in plan.steps:
-                drain_steps.advance(plan, step, view, now, elapsed_s, settings)
+                if plan.cut_off and cut_off.superseded(step, plans):
+                    step.state, step.note = NodeStep.DONE, "is drained by another plan"
+                else:
+                    drain_steps.advance(plan, step, view, now, elapsed_s, settings)
             _start_next(plan, plans, view, now, settings)
             _end(plan)
 
@@ -73,17 +77,25 @@ def set_rates(
 ) -> None:
     """Share what the receivers of each kind can take among the nodes that send such clients away now."""
     sending: defaultdict[Kind, list[_Sender]] = defaultdict(list)
+    elsewhere = cut_off.takers(plans, view, now, settings)
     for plan, step in _active(plans):
         report = alive(view, step.node, now, settings.ttl_s)
         step.rate = step.remaining_s = 0.0
-        if step.state == NodeStep.SENDING and report and report.instance == step.instance:
+        if step.state != NodeStep.SENDING or not report or report.instance != step.instance:
+            continue
+        if plan.cut_off and (why := cut_off.held(report, elsewhere)):
+            step.note = why
+        else:
             sending[kind(report)].append((plan, step, report))
     for each, senders in sending.items():
         _share(senders, can_take[each], settings)
 
 
 def _share(sending: Sequence[_Sender], can_take: Budget, settings: PlanSettings) -> None:
-    drains = [Drain(report.connections, step.ends_in_s) for _, step, report in sending]
+    drains = [
+        Drain(report.connections, math.inf if plan.cut_off else step.ends_in_s)
+        for plan, step, report in sending
+    ]
     rates = shares(drains, can_take, settings.lag_s)
     for (plan, step, report), rate in zip(sending, rates, strict=True):
         step.rate = rate
@@ -122,6 +134,7 @@ def _order(plan: Plan, step: NodeStep, action: Order.Action) -> Order:
         order.ends_in_s = max(0.0, step.ends_in_s)
         order.stop = plan.stop
         order.pick = plan.pick
+        order.cut_off = plan.cut_off
     return order
 
 

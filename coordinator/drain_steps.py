@@ -32,6 +32,10 @@ class Sight(Enum):
     ANEW = auto()  # another instance has its name, and this one had clients when it was last seen
     ENDED = auto()  # gone or anew, as it was to be: the process was to end and was nearly empty
     AWAITED = auto()  # the same, and one in its place must be there before the next leaves
+    # Of a node that leaves because it is cut off from NATS:
+    HELD = auto()  # nobody is left, and it still is
+    BACK = auto()  # it is not any more, and is to take new sessions again
+    LOST = auto()  # gone or anew: there is nothing more to do for it
 
 
 P, O, W, S = NodeStep.PENDING, NodeStep.ORDERED, NodeStep.WAITING, NodeStep.SENDING  # noqa: E741 - a table
@@ -50,6 +54,9 @@ NEXT: dict[Sight, dict[NodeStep.State, NodeStep.State]] = {
     Sight.ANEW: {P: D, O: F, W: F, S: F},
     Sight.ENDED: {P: D, O: D, W: D, S: D},
     Sight.AWAITED: {P: D, O: R, W: R, S: R},
+    Sight.HELD: {P: P, O: S, W: S, S: S},
+    Sight.BACK: {P: D, O: R, W: R, S: R},
+    Sight.LOST: {P: D, O: D, W: D, S: D},
 }
 
 _NOTES = {
@@ -57,6 +64,7 @@ _NOTES = {
     Sight.GONE: "vanished, with {clients} when it was last heard",
     Sight.ANEW: "was started anew while it had {clients} to send away",
     Sight.STOPS: "empty, the process is ending",
+    Sight.HELD: "empty; takes clients again when it is not cut off any more",
 }
 
 
@@ -75,15 +83,22 @@ def sight(plan: Plan, step: NodeStep, view: View, now: float, settings: PlanSett
     """What can be seen of the node of a step."""
     report = report_of(step, view)
     if report is None:
+        if plan.cut_off:
+            return Sight.LOST
         if _ended_as_planned(plan, step, settings):
             waits = rolling(plan) and any(other.state == P for other in plan.steps)
             return Sight.AWAITED if waits else Sight.ENDED
         return Sight.ANEW if step.node in view.members else Sight.GONE
     if now - view.members[step.node].heard_at >= settings.ttl_s:
         return Sight.SILENT
-    if report.state != NodeReport.LEAVING:
+    if plan.cut_off and not report.broker_outage:
+        return Sight.BACK
+    if report.state != NodeReport.LEAVING or (report.leaving.cut_off and not plan.cut_off):
+        # The other way of leaving has not been overtaken by this plan's order yet.
         return Sight.STAYS
     if report.leaving.phase == Leaving.EMPTY:
+        if plan.cut_off:
+            return Sight.HELD
         return Sight.STOPS if plan.stop else Sight.RESUMES if plan.resume else Sight.EMPTY
     return Sight.SENDS if report.leaving.phase == Leaving.SENDING else Sight.WAITS
 
@@ -191,6 +206,9 @@ def _await_return(
     plan: Plan, step: NodeStep, view: View, now: float, elapsed_s: float, settings: PlanSettings
 ) -> None:
     step.ends_in_s -= elapsed_s
+    if plan.cut_off:
+        _await_obedience(step, view, settings)
+        return
     serving = [r for r in living(view, now, settings.ttl_s) if r.state == NodeReport.SERVING]
     if plan.stop:
         # Whoever was started since the plan began is there instead of one that left: names may change.
@@ -208,3 +226,16 @@ def _await_return(
         step.note = f"did not come back within {settings.return_limit_s:.0f} s"
     else:
         step.note = "waits for one in its place" if plan.stop else "goes back into rotation"
+
+
+def _await_obedience(step: NodeStep, view: View, settings: PlanSettings) -> None:
+    """A node that was cut off is back, and told so for long enough to overtake an order to leave."""
+    report = report_of(step, view)
+    told_for_s = settings.return_limit_s - step.ends_in_s
+    if report is None or (report.state != NodeReport.LEAVING and told_for_s >= settings.lag_s):
+        step.state, step.note = NodeStep.DONE, ""
+    elif step.ends_in_s <= 0:
+        step.state = NodeStep.FAILED
+        step.note = f"did not go back into rotation within {settings.return_limit_s:.0f} s"
+    else:
+        step.note = "goes back into rotation"

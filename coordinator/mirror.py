@@ -169,11 +169,7 @@ def _note(view: View, report: NodeReport) -> None:
     """Log what people would look for: a node that came, restarted, or changed its state."""
     known = view.members.get(report.name)
     before = known.report if known else None
-    if before and (before.instance, before.state, before.reason) == (
-        report.instance,
-        report.state,
-        report.reason,
-    ):
+    if before and _what_changes(before) == _what_changes(report):
         return
     log.info(
         "node seen" if before is None or before.instance != report.instance else "node changed",
@@ -182,3 +178,9 @@ def _note(view: View, report: NodeReport) -> None:
         state=NodeReport.State.Name(report.state),
         reason=report.reason,
     )
+
+
+def _what_changes(report: NodeReport) -> tuple[object, ...]:
+    # The reason of a node that is cut off counts the seconds.
+    reason = "" if report.broker_outage else report.reason
+    return report.instance, report.state, report.broker_outage, reason

@@ -9,16 +9,18 @@ answered the difference at once would swing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from typing import NamedTuple
 
-from coordinator.capacity import Budget
+from coordinator.capacity import RATE_MIN, Budget
 from protos.catalog_pb2 import NodeReport
 
 # Far longer than reports are late, and short against a drain.
 SMOOTHING_S = 10.0
 # What comes by chance is rarely so many times the root of its mean above it.
 CHANCE = 3.0
+# How a drain without a deadline is weighed against others: as if it had this one.
+UNHURRIED_S = 60.0
 # A deadline presses when the pace is not so many times what it needs: receivers fill up, and take less then.
 MARGIN = 1.5
 
@@ -45,7 +47,10 @@ class Pace:
 
 
 class Drain(NamedTuple):
-    """A node that is sending its clients away: how many are left, and the seconds it has for them."""
+    """A node that is sending its clients away: how many are left, and the seconds it has for them.
+
+    Infinite seconds: it is to go at the normal pace and makes room for those who have a deadline.
+    """
 
     clients: int
     ends_in_s: float
@@ -103,17 +108,30 @@ def natural(pace: Pace) -> dict[str, float]:
 def shares(drains: Sequence[Drain], budget: Budget, lag_s: float) -> list[float]:
     """Sessions per second for each drain: who has more clients left and less time gets more.
 
-    Together they use the normal pace; only if the deadlines press, more, up to the most.
+    Together they use the normal pace; only if the deadlines press, more, up to the most. A drain without
+    a deadline gets nothing then, and nothing that others need to keep theirs.
 
     Args:
         drains: all that send clients away now.
         budget: what the receivers can take.
         lag_s: the end of the time that is not reckoned with: the last clients must have arrived by then.
     """
-    needs = [drain.clients / max(drain.ends_in_s - lag_s, 1.0) for drain in drains]
-    needed = sum(needs)
-    if not needed:
-        return [0.0] * len(drains)
-    presses = budget.paced < MARGIN * needed
-    total = max(budget.pressed, min(budget.most, needed)) if presses else budget.paced
-    return [total * need / needed for need in needs]
+    needs = [drain.clients / max(_weighed_s(drain) - lag_s, 1.0) for drain in drains]
+    hurried = sum(need for need, drain in zip(needs, drains, strict=True) if drain.ends_in_s < inf)
+    unhurried = sum(needs) - hurried
+    if budget.paced < MARGIN * hurried:
+        totals = max(budget.pressed, min(budget.most, hurried)), 0.0
+    else:
+        left = min(budget.paced - MARGIN * hurried, budget.paced * unhurried / max(sum(needs), RATE_MIN))
+        totals = budget.paced - left, left
+    each, each_unhurried = (
+        total / max(need, RATE_MIN) for total, need in zip(totals, (hurried, unhurried), strict=True)
+    )
+    return [
+        need * (each if drain.ends_in_s < inf else each_unhurried)
+        for need, drain in zip(needs, drains, strict=True)
+    ]
+
+
+def _weighed_s(drain: Drain) -> float:
+    return drain.ends_in_s if drain.ends_in_s < inf else UNHURRIED_S

@@ -117,7 +117,8 @@ class Placement:
 
         Nodes whose turn to leave will come are the last choice: a client sent there would be sent away again.
         While any node leaves, so are those of its version if there is another one, before them: whichever way
-        a deploy goes, these are the nodes that it replaces.
+        a deploy goes, these are the nodes that it replaces. A node that is cut off from NATS says nothing of
+        its version.
         """
         leaves = {
             step.instance
@@ -130,6 +131,7 @@ class Placement:
             member.report.version
             for member in view.members.values()
             if member.report.instance in leaves or member.report.state == NodeReport.LEAVING
+            if not member.report.broker_outage
         }
         nodes: dict[str, _Node] = {}
         self._ranks = ([], [], [])

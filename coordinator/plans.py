@@ -8,7 +8,7 @@ without. Nodes of each kind have their own: their clients never meet.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from coordinator import drain_run, rebalance_plan
+from coordinator import cut_off, drain_run, rebalance_plan
 from coordinator.capacity import budgets
 from coordinator.drain_plan import leaving
 from coordinator.members import Kind, View, by_kind, kind_of, receivers
@@ -24,7 +24,7 @@ class Stepped(NamedTuple):
 
     Attributes:
         plans: every plan given, the changed ones as new messages, and the new ones of nodes that leave on
-            their own. `running_s`, `ends_in_s` and counts change with every step.
+            their own or are cut off. `running_s`, `ends_in_s` and counts change with every step.
         orders: all that are in force, without fence and number: one per node at most. An order that is not
             among them any more is over.
         pace: for the next step.
@@ -57,6 +57,7 @@ def step(
     sending = _sending(plans, view)
     stepped = [_copy(plan) for plan in plans]
     drain_run.adopt(stepped, view, now, settings)
+    cut_off.adopt(stepped, view, now, settings)
     drain_run.advance(stepped, view, now, elapsed, settings)
     rebalance_plan.advance(stepped, view, now, elapsed, settings)
 

@@ -21,7 +21,7 @@ A client moves at most once in `age_min_s`, since it is young where it comes to.
 from collections.abc import Iterator, Mapping, Sequence
 
 from coordinator.capacity import Budget, budgets
-from coordinator.drain_plan import ACTIVE, Refusal, Why, leaving
+from coordinator.drain_plan import ACTIVE, Refusal, Why, holds_back, leaving
 from coordinator.members import Kind, View, alive, by_kind, kind_of, receivers
 from coordinator.settings import PlanSettings, RebalanceSettings
 from coordinator.words import clients, counted
@@ -143,7 +143,11 @@ def wanted(view: View, plans: Sequence[Plan], settings: PlanSettings, now: float
         quiet_s: since the last rebalance ended, or since this coordinator leads.
     """
     how = settings.rebalance
-    if not how.automatic or quiet_s < how.interval_s or any(plan.state in ACTIVE for plan in plans):
+    if (
+        not how.automatic
+        or quiet_s < how.interval_s
+        or any(plan.state in ACTIVE and (plan.kind == Plan.REBALANCE or holds_back(plan)) for plan in plans)
+    ):
         return False
     return bool(moves(receivers(view, now, settings.ttl_s), how))
 
@@ -208,7 +212,7 @@ def orders(plans: Sequence[Plan], settings: PlanSettings) -> Iterator[Order]:
 
 
 def _held(plans: Sequence[Plan]) -> bool:
-    return any(plan.kind == Plan.DRAIN and plan.state == Plan.RUNNING for plan in plans)
+    return any(plan.state == Plan.RUNNING and holds_back(plan) for plan in plans)
 
 
 def _rates(asked: float, left: Mapping[Kind, int], can_take: Mapping[Kind, Budget]) -> dict[Kind, float]:

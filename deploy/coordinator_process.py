@@ -265,6 +265,11 @@ class CoordinatorProcess:
         observe("catalog_silent_seconds", lambda: mirror.contact_s, "Since the catalog last answered.")
         observe("usable", lambda: int(mirror.usable), "Whether requests are answered: the catalog is there.")
         self._telemetry.observe_by("nodes", "state", partial(_nodes_by_state, mirror), "Living nodes.")
+        observe(
+            "nodes_cut_off",
+            lambda: sum(bool(report.broker_outage) for report in mirror.living()),
+            "Living nodes that are cut off from NATS.",
+        )
         self._telemetry.observe_by(
             "plans", "state", partial(_plans_by_state, mirror), "Plans of the catalog."
         )

@@ -1,5 +1,7 @@
 """The shared budget, and whose arrivals are whose."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +73,21 @@ def test_a_pressing_deadline_gets_more_than_the_normal_pace() -> None:
     assert shares([Drain(0, 10)], BUDGET, 3.0) == [0]
 
 
-@given(st.lists(st.builds(Drain, st.integers(0, 100_000), st.floats(-100, 1000))))
+def test_who_has_no_deadline_takes_what_the_others_leave() -> None:
+    """The whole pace when alone, a share beside others, and nothing that these need; it never presses."""
+    assert shares([Drain(90_000, math.inf)], BUDGET, 3.0) == [pytest.approx(100)]
+    alike = shares([Drain(600, 60), Drain(600, math.inf)], BUDGET, 3.0)
+    assert alike == [pytest.approx(50)] * 2
+    hurried, other = shares([Drain(2_400, 63), Drain(90_000, math.inf)], BUDGET, 3.0)
+    assert (hurried, other) == (pytest.approx(60), pytest.approx(40))
+    assert shares([Drain(4_000, 53), Drain(90_000, math.inf)], BUDGET, 3.0) == [120, 0]
+
+
+@given(
+    st.lists(
+        st.builds(Drain, st.integers(0, 100_000), st.floats(-100, 1000) | st.just(math.inf)),
+    )
+)
 def test_all_drains_together_stay_within_the_budget(drains: list[Drain]) -> None:
     """However many there are and however late they are."""
     rates = shares(drains, BUDGET, 3.0)

@@ -3,8 +3,11 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from node.outage import Outage
 from protos.catalog_pb2 import Address, Leaving, Moving, NodeReport, Order
 
+# Longer without its broker, a node is not ready.
+LOST_MAX_S = 10.0
 # A node that hears no order for so long goes on as it was told last, or as its deadline needs.
 DEAF_S = 3.0
 
@@ -28,6 +31,10 @@ class SimNode:
     hung: bool = False
     deaf: bool = False
     in_catalog: bool = True
+    # Since when it is without its broker.
+    lost_at: float | None = None
+    outage: Outage = field(default_factory=lambda: Outage(LOST_MAX_S))
+    cut_off: bool = False
     leaving: bool = False
     on_its_own: bool = False
     stop: bool = False
@@ -56,7 +63,7 @@ class SimNode:
 
     @property
     def wants_more(self) -> bool:
-        return self.serving and self.connections < self.capacity
+        return self.serving and self.connections < self.capacity and not self.outage.lasts
 
     def arrive(self, count: int, now: float) -> int:
         """Returns how many were refused: all while leaving, else who finds the node full."""
@@ -72,13 +79,17 @@ class SimNode:
             return
         self.ordered_at = now
         if order.action == Order.SERVE and not self.on_its_own:
-            self.leaving, self.move, self.plan_id = False, None, ""
+            self.leaving, self.move, self.plan_id, self.cut_off = False, None, "", False
         elif order.action == Order.MOVE:
             if self.move is None or self.move.plan_id != order.plan_id:
                 self.moved = 0
             self.move = order
         elif order.action == Order.DRAIN:
+            if self.cut_off and not order.cut_off:
+                # Another plan: it begins anew.
+                self.leaving = False
             self.leave(now, order.ends_in_s)
+            self.cut_off = order.cut_off
             self.stop = self.stop or order.stop
             self.plan_id, self.rate = order.plan_id, order.rate
             self.ends_at = min(self.ends_at, now + order.ends_in_s)
@@ -89,11 +100,15 @@ class SimNode:
             self.ends_at = now + deadline_s
         if on_its_own:
             self.on_its_own = self.stop = True
+            self.cut_off = False
+            self.ends_at = min(self.ends_at, now + deadline_s)
 
     def send_away(self, now: float, dt: float) -> int:
         """How many clients are told to go in the time that passed."""
         if not self.alive or self.hung:
             return 0
+        if self.cut_off and not self.outage.lasts and now - self.ordered_at > DEAF_S:
+            self.leaving = self.cut_off = False
         if not self.leaving:
             return self._move(dt)
         if self.phase == Leaving.WAITING and now >= self.left_at + self.settle_s:
@@ -101,7 +116,8 @@ class SimNode:
         count = 0
         if self.phase == Leaving.SENDING:
             if now - self.ordered_at > DEAF_S:
-                self.rate = max(self.rate, self.connections / max(self.ends_at - now, dt))
+                hurried = max(self.rate, self.connections / max(self.ends_at - now, dt))
+                self.rate = 0.0 if self.cut_off else hurried
             self.tokens = min(self.tokens + self.rate * dt, self.rate)
             count = min(self.connections, int(self.tokens))
             self.tokens -= count
@@ -133,6 +149,8 @@ class SimNode:
             self.recent.popleft()
         self.number += 1
         rate = sum(count for _, count in self.recent) / 2.0
+        lost_s = 0.0 if self.lost_at is None else now - self.lost_at
+        self.outage.observe(lost_s, now)
         report = NodeReport(
             name=self.name,
             instance=self.instance,
@@ -147,6 +165,8 @@ class SimNode:
             connect_cost_s=self.connect_cost_s,
             cpu=min(1.0, self.base_cpu + rate * self.connect_cost_s),
             uptime_s=now - self.born_at,
+            broker_lost_s=lost_s,
+            broker_outage=self.outage.number if self.outage.lasts else 0,
         )
         if self.leaving:
             report.leaving.CopyFrom(
@@ -158,6 +178,7 @@ class SimNode:
                     sent_away=self.sent_away,
                     rate=self.rate if self.phase == Leaving.SENDING else 0.0,
                     ends_in_s=max(0.0, self.ends_at - now),
+                    cut_off=self.cut_off,
                 )
             )
         if self.move is not None:
