@@ -212,6 +212,22 @@ class FaultChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="
     slow: bool = False
 
 
+class Rebalance(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="rebalance"):
+    """The load of nodes is evened out, by what an operator asked for.
+
+    Attributes:
+        t: when, seconds.
+        phase: begin (before it is asked for) or end (the coordinator said so).
+        nodes: those in rotation that serve the same clients, by name.
+        rate: clients a second that may be moved, of all nodes together; 0: none was asked for.
+    """
+
+    t: float
+    phase: Literal["begin", "end"]
+    nodes: tuple[str, ...]
+    rate: float = 0.0
+
+
 class Sample(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sample"):
     """What a process told of itself or was seen to use; None where it is not known.
 
@@ -292,6 +308,7 @@ Record = (
     | Unsubscribed
     | Delivered
     | FaultChanged
+    | Rebalance
     | Sample
     | Final
     | Note

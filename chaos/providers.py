@@ -115,15 +115,15 @@ def scale_out() -> str:
     return call(act)
 
 
-def rebalance() -> None:
-    """Even out the load of the nodes, and wait for the end of that."""
+def rebalance(rate: float = 0.0) -> None:
+    """Even out the load of the nodes, and wait for the end of that.
+
+    Args:
+        rate: clients a second at most; 0 for what nodes can take.
+    """
 
     async def act(rig: Rig) -> None:
-        rig.begin_faults()
-        rig.note("rebalance begins")
-        with rig.noting_failure():
-            await rig.target.operate("rebalance", "--json")
-        rig.note("rebalance has ended")
+        await rig.rebalance(rate)
 
     call(act)
 

@@ -22,6 +22,7 @@ from chaos.history import (
     Outcome,
     Phase,
     Published,
+    Rebalance,
     Record,
     Run,
     Sample,
@@ -118,6 +119,7 @@ class Recorded:
         streams: by client and channel.
         sessions: the session records of each client, in its order.
         faults: by time.
+        rebalances: by time.
         samples: of each process, by time.
         notes: by time.
         cut_short: which files are not complete.
@@ -133,6 +135,7 @@ class Recorded:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.sessions: dict[str, list[Session]] = {}
         self.faults: list[FaultChanged] = []
+        self.rebalances: list[Rebalance] = []
         self.samples: dict[str, list[Sample]] = {}
         self.notes: list[Note] = []
         self.cut_short: list[str] = []
@@ -182,7 +185,7 @@ class Recorded:
 
     def complete(self) -> "Recorded":
         """Puts in order what came from several files."""
-        for listed in (self.phases, self.faults, self.notes, *self.samples.values()):
+        for listed in (self.phases, self.faults, self.rebalances, self.notes, *self.samples.values()):
             listed.sort(key=lambda record: record.t)  # type: ignore[attr-defined]
         times = [stream.times[-1] for stream in self.streams.values() if stream.times]
         times += [publication.ended for publication in self.publications]
@@ -212,6 +215,8 @@ class Recorded:
                 self.clients[record.client] = record
             case FaultChanged():
                 self.faults.append(record)
+            case Rebalance():
+                self.rebalances.append(record)
             case Sample():
                 self.samples.setdefault(record.what, []).append(record)
             case Phase():

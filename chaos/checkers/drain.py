@@ -1,31 +1,19 @@
 """Drain: a node that goes is empty before its deadline, cuts nobody off, and floods nobody."""
 
 from bisect import bisect_right
-from typing import NamedTuple
 
+from chaos.checkers.stays import Stay, most_within, stays_of
 from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
-from chaos.history import DROPPED, FaultChanged, Session
+from chaos.history import DROPPED, FaultChanged
 from chaos.recorded import Recorded
 
 NAME = "drain"
 
 
-class _Stay(NamedTuple):
-    """One session on one node, from when it was welcomed."""
-
-    node: str
-    began: float
-    closed: Session | None
-
-    @property
-    def ended(self) -> float:
-        return self.closed.t if self.closed else float("inf")
-
-
 def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     """Judged from what clients saw, not from what nodes say of themselves."""
     drains = [(fault, began) for fault, began, _ in recorded.spans() if fault.drain_deadline_s]
-    stays = _stays(recorded)
+    stays = stays_of(recorded)
     cases = Cases()
     slowest = fastest = 0.0
     for fault, began in drains:
@@ -55,22 +43,7 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     )
 
 
-def _stays(recorded: Recorded) -> list[_Stay]:
-    stays = []
-    for sessions in recorded.sessions.values():
-        welcomed: Session | None = None
-        for session in sessions:
-            if session.phase == "connected":
-                welcomed = session
-            elif session.phase == "closed" and welcomed:
-                stays.append(_Stay(welcomed.node, welcomed.t, session))
-                welcomed = None
-        if welcomed:
-            stays.append(_Stay(welcomed.node, welcomed.t, None))
-    return stays
-
-
-def _not_empty(recorded: Recorded, fault: FaultChanged, hosted: list[_Stay], began: float) -> Case:
+def _not_empty(recorded: Recorded, fault: FaultChanged, hosted: list[Stay], began: float) -> Case:
     deadline = began + fault.drain_deadline_s
     left = sum(stay.ended > deadline for stay in hosted)
     what = f"{left} of {len(hosted)} clients were still there after {fault.drain_deadline_s:g} s"
@@ -78,7 +51,7 @@ def _not_empty(recorded: Recorded, fault: FaultChanged, hosted: list[_Stay], beg
 
 
 def _cut_off(
-    recorded: Recorded, bounds: Bounds, fault: FaultChanged, hosted: list[_Stay], cases: Cases
+    recorded: Recorded, bounds: Bounds, fault: FaultChanged, hosted: list[Stay], cases: Cases
 ) -> None:
     """Clients whose connection broke without a word, where the transport has one."""
     broken = [
@@ -97,11 +70,7 @@ def _cut_off(
 def _flooded(recorded: Recorded, bounds: Bounds, node: str, arrivals: list[float], cases: Cases) -> float:
     """The most arrivals a second on a receiving node, over a window; a case if they are too many."""
     window_s = bounds.connect_window_s
-    most, at = 0, 0.0
-    for index, t in enumerate(arrivals):
-        count = bisect_right(arrivals, t + window_s) - index
-        if count > most:
-            most, at = count, t
+    most, at = most_within(window_s, arrivals)
     allowed = _allowed(recorded, bounds, node, at)
     if allowed is not None and most > allowed * window_s * bounds.connect_slack:
         what = f"{most} clients arrived within {window_s:g} s, it can take {allowed:g} a second"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from chaos.checkers import (
+    balance,
     drain,
     duplicated,
     false_recovered,
@@ -29,6 +30,7 @@ _MODULES = (
     unsignalled_gap,
     late,
     drain,
+    balance,
     isolation,
     leaks,
     harness,

@@ -31,6 +31,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         connect_slack: how many times the rate still passes.
         drain_cut_off_max: clients of a draining node whose connection may break without a word.
         wordless_transports: how names of transports begin that cannot carry a disconnect code.
+        balance_sessions: how far from its share a node may be after a rebalance, clients; the coordinator's
+            `threshold_sessions`.
+        balance_relative: likewise, as a part of the share; the larger of the two counts.
+        balance_settle_s: how long after it clients may still be on their way.
         isolation_p99_s: of healthy clients beside slow ones; up to here it never matters.
         isolation_factor: how many times the p99 before.
         leak_files: descriptors a node may have more after the run than before.
@@ -55,6 +59,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connect_slack: float = 1.25
     drain_cut_off_max: int = 0
     wordless_transports: tuple[str, ...] = ("sse",)
+    balance_sessions: int = 10
+    balance_relative: float = 0.1
+    balance_settle_s: float = 2.0
     isolation_p99_s: float = 0.25
     isolation_factor: float = 2.0
     leak_files: int = 8
