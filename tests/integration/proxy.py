@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the nodes: clients know one address, and tests decide which node is behind it."""
+"""A TCP proxy in front of a server: clients know one address, and tests decide what is behind it."""
 
 import contextlib
 import itertools
@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import trio
 
@@ -18,8 +18,16 @@ from tests.patience import PATIENCE_S
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
+class Target(Protocol):
+    """A node, or any other server."""
+
+    @property
+    def port(self) -> int:
+        """On the loopback."""
+
+
 class Proxy:
-    """Forwards connections to a node, from a thread of its own; leaving the context ends it.
+    """Forwards connections to its target, from a thread of its own; leaving the context ends it.
 
     Args:
         target: see below.
@@ -29,7 +37,7 @@ class Proxy:
         http: its address, as a URL; ws: the same for WebSockets.
     """
 
-    def __init__(self, target: NodeProcess | None) -> None:
+    def __init__(self, target: Target | None) -> None:
         self.target = target
         self.http = self.ws = ""
         self._open: set[trio.SocketStream] = set()
@@ -46,7 +54,7 @@ class Proxy:
 
         trio.from_thread.run_sync(cut, trio_token=self._token)
 
-    def _next_target(self) -> NodeProcess | None:
+    def _next_target(self) -> Target | None:
         return self.target
 
     async def _run(self) -> None:
@@ -106,7 +114,7 @@ class RoundRobinProxy(Proxy):
         super().__init__(nodes[0])
         self._in_turn = itertools.cycle(nodes)
 
-    def _next_target(self) -> NodeProcess | None:
+    def _next_target(self) -> Target | None:
         return None if self.target is None else next(self._in_turn)
 
 
