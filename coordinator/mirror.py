@@ -81,6 +81,11 @@ class Mirror:
         """Seconds since the catalog last answered."""
         return self._catalog.contact_s
 
+    @property
+    def failure(self) -> str:
+        """Why the catalog does not answer, "" while it does."""
+        return self._catalog.failure
+
     def check(self) -> None:
         """Return if what is here is recent enough to be passed on.
 

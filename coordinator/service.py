@@ -77,8 +77,13 @@ class Service:
         self._unix = unix
 
     def check_contact(self) -> None:
-        """Return if this coordinator knows how things are; raises Unavailable otherwise."""
-        self._mirror.check()
+        """Return if this coordinator knows how things are; raises Unavailable, with the cause, otherwise."""
+        try:
+            self._mirror.check()
+        except Unavailable as error:
+            # For operators only: what clients are answered says nothing of what is behind it.
+            cause = self._mirror.failure
+            raise Unavailable(f"{error}: {cause}" if cause else str(error)) from error
 
     def list_nodes(self) -> ListNodesResponse:
         """Every living node, who leads, and the plans."""

@@ -45,14 +45,18 @@ class ConsulServer:
 
     Args:
         tls: the authority that signs its certificate; None: plain HTTP.
-        acl: whether everything but a request with `TOKEN` is refused.
+        acl: whether everything but a request with `TOKEN`, or one made by `token_for`, is refused.
+        client_certificates: whether it speaks only to who has a certificate of the authority, too.
 
     Attributes:
         url: http(s)://127.0.0.1:PORT.
-        directory: holds the configuration, the log and, under TLS, `ca.pem`.
+        directory: holds the configuration, the log and, under TLS, `ca.pem`, and a certificate for clients in
+            `client.pem` and `client-key.pem`.
     """
 
-    def __init__(self, *, tls: trustme.CA | None = None, acl: bool = False) -> None:
+    def __init__(
+        self, *, tls: trustme.CA | None = None, acl: bool = False, client_certificates: bool = False
+    ) -> None:
         self._binary = binary()
         ports: set[int] = set()
         while len(ports) < 4:
@@ -91,7 +95,13 @@ class ConsulServer:
             tls.cert_pem.write_to_path(self.directory / "ca.pem")
             config["key_file"] = str(self.directory / "key.pem")
             config["cert_file"] = str(self.directory / "cert.pem")
+            config["ca_file"] = str(self.directory / "ca.pem")
+            config["verify_incoming_https"] = client_certificates
+            ours = tls.issue_cert("client.test")
+            ours.private_key_pem.write_to_path(self.directory / "client-key.pem")
+            ours.cert_chain_pems[0].write_to_path(self.directory / "client.pem")
             self._context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
+            self._context.load_cert_chain(self.directory / "client.pem", self.directory / "client-key.pem")
         (self.directory / "agent.json").write_text(json.dumps(config))
 
     def start(self) -> None:
@@ -118,10 +128,17 @@ class ConsulServer:
         except (OSError, urllib.error.HTTPError):
             return False
 
-    def get(self, path: str, method: str = "GET") -> Any:
+    def token_for(self, name: str, rules: str) -> str:
+        """Make a policy of these rules, and a token that has it and nothing else; returns the token."""
+        self.get("/v1/acl/policy", "PUT", {"Name": name, "Rules": rules})
+        token = self.get("/v1/acl/token", "PUT", {"Policies": [{"Name": name}]})
+        return str(token["SecretID"])
+
+    def get(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
         """What the HTTP API answers."""
         headers = {"X-Consul-Token": TOKEN} if self._acl else {}
-        request = urllib.request.Request(self.url + path, method=method, headers=headers)
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
         )

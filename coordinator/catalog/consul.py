@@ -79,6 +79,11 @@ class ConsulCatalog:
         """See `Catalog.contact_s`."""
         return trio.current_time() - self._answered_at
 
+    @property
+    def failure(self) -> str:
+        """See `Catalog.failure`."""
+        return next(iter(self._failures.values()), "")
+
     def watch(self) -> AsyncGenerator[Event, None]:
         """See `Catalog.watch`."""
         return self._board.watch()

@@ -12,6 +12,7 @@ import trio
 
 from coordinator.catalog.access import ConsulAccess
 from coordinator.catalog.interface import CatalogUnavailable, Conflict
+from protos import consul_words
 
 _PORT = 8500
 # An agent that does not answer by then, beside the time it was told to wait for news, is out of reach.
@@ -59,10 +60,8 @@ class Line:
             return await trio.to_thread.run_sync(
                 question, self._client, abandon_on_cancel=True, limiter=self._turn
             )
-        except OSError as error:  # all that requests raises is one
-            raise CatalogUnavailable(f"Consul does not answer: {type(error).__name__}") from error
-        except consul.ConsulException as error:
-            raise CatalogUnavailable(f"Consul refuses: {str(error) or type(error).__name__}") from error
+        except (OSError, consul.ConsulException) as error:  # all that requests raises is an OSError
+            raise CatalogUnavailable(consul_words.failure(error)) from error
 
     async def transaction(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
         """Do operations on keys together or not at all; returns what they left.
@@ -87,7 +86,7 @@ class Line:
         if code == _FAILED_CONDITION:
             raise Conflict(body)
         if code >= 300:
-            raise CatalogUnavailable(f"Consul refuses: {code} {body}")
+            raise CatalogUnavailable(consul_words.refusal(code, body))
         return [result["KV"] for result in json.loads(body)["Results"]]
 
 

@@ -86,6 +86,10 @@ class Catalog(Protocol):
     def contact_s(self) -> float:
         """Seconds since the catalog last answered; infinite before it ever did."""
 
+    @property
+    def failure(self) -> str:
+        """Why it does not answer, for operators, with what to do about it; "" while it does."""
+
     def watch(self) -> AsyncIterator[Event]:
         """Everything there is, CaughtUp, then what changes, for ever; to be closed by the caller."""
 

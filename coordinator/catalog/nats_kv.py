@@ -21,7 +21,7 @@ from coordinator.catalog.access import NatsAccess
 from coordinator.catalog.board import Board
 from coordinator.catalog.interface import CatalogUnavailable, Conflict, Event
 from coordinator.catalog.nats_bucket import Bucket, Entry, Renewed, open_bucket, unavailable
-from coordinator.catalog.nats_link import Link, connect
+from coordinator.catalog.nats_link import Link, connect, open_loop
 from coordinator.catalog.nats_term import LeaderKey, NatsTerm
 from protos.catalog_format import (
     LEADER,
@@ -81,6 +81,11 @@ class NatsCatalog:
         """See `Catalog.contact_s`."""
         return trio.current_time() - self._answered_at
 
+    @property
+    def failure(self) -> str:
+        """See `Catalog.failure`."""
+        return self._failure
+
     def watch(self) -> AsyncGenerator[Event, None]:
         """See `Catalog.watch`."""
         return self._board.watch()
@@ -88,7 +93,7 @@ class NatsCatalog:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Catalog.run`."""
         task_status.started()
-        async with trio_asyncio.open_loop() as loop, trio.open_nursery() as nursery:
+        async with open_loop() as loop, trio.open_nursery() as nursery:
             nursery.start_soon(self._board.expire_nodes, self._in_contact)
             while True:
                 try:

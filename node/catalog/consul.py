@@ -16,6 +16,7 @@ import trio
 
 from node.catalog.reporting import Pace
 from node.config.coordination import CatalogOptions, ConsulOptions
+from protos import consul_words
 from protos.catalog_format import Undecodable, decode, order_key, segment, to_meta
 from protos.catalog_pb2 import NodeReport, Order
 
@@ -124,10 +125,8 @@ class ConsulCatalog:
         """Ask the agent; None when there is no answer, which is counted and logged."""
         try:
             return await line.call(question)
-        except OSError as error:  # all that requests raises is one
-            reason = f"Consul does not answer: {type(error).__name__}"
-        except consul.ConsulException as error:
-            reason = f"Consul refuses: {str(error) or type(error).__name__}"
+        except (OSError, consul.ConsulException) as error:  # all that requests raises is an OSError
+            reason = consul_words.failure(error)
         self.failures += 1
         if reason != self._failure:
             self._failure = reason

@@ -140,8 +140,10 @@ async def test_without_the_catalog_nothing_is_answered(
             with trio.fail_after(30), pytest.raises(Unavailable, match="out of reach"):
                 await exhausted(news)
     for read in (service.list_nodes, lambda: service.plan(plan.id), service.check_contact):
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as refused:
             read()
+        # Operators are told the cause, and not everybody.
+        assert ("the store is away" in str(refused.value)) == (read == service.check_contact)
     for write in (
         service.drain(DrainRequest(nodes=["node-1"])),
         service.undrain(UndrainRequest(node="node-1")),

@@ -146,6 +146,10 @@ class FakeCatalog:
         return trio.current_time() - self._answered_at
 
     @property
+    def failure(self) -> str:
+        return "" if self._in_reach else "the store is away"
+
+    @property
     def _in_reach(self) -> bool:
         return self.reachable and self.store.up
 

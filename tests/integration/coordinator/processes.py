@@ -26,28 +26,36 @@ class CoordinatorProcess:
         name: of the coordinator.
         nats_url: of the servers.
         *arguments: more of the command line.
+        http_port: of one that will not be ready, and is not waited for; 0: a free one is taken, and told when
+            it is.
     """
 
-    def __init__(self, directory: Path, name: str, nats_url: str, *arguments: str) -> None:
+    def __init__(
+        self, directory: Path, name: str, nats_url: str, *arguments: str, http_port: int = 0
+    ) -> None:
         self.name = name
         self.log_file = directory / f"{name}.log"
         ready, told = os.pipe()
         command = [sys.executable, "-P", "-m", "deploy.cli", "coordinator", "--name", name]
-        command += ["--nats", nats_url, "--http-address", "127.0.0.1", "--http-port", "0", "--grpc-port", "0"]
-        command += ["--set", f"coordinator.token={TOKEN}", *arguments, "--ready-fd", str(told)]
+        command += ["--nats", nats_url, "--http-address", "127.0.0.1", "--grpc-port", "0"]
+        command += ["--http-port", str(http_port), "--set", f"coordinator.token={TOKEN}", *arguments]
+        command += ["--ready-fd", str(told)]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[told]
             )
         os.close(told)
+        if http_port:
+            os.close(ready)
+            self.http, self.grpc = f"http://127.0.0.1:{http_port}", ""
+            return
         with os.fdopen(ready) as pipe:
             line = pipe.readline()
         if not line:
             self.process.wait(timeout=PATIENCE_S)
         assert line, f"coordinator {name} did not start:\n{self.log()}"
         said = json.loads(line)
-        self.http: str = said["http"]
-        self.grpc: str = said["grpc"]
+        self.http, self.grpc = str(said["http"]), str(said["grpc"])
 
     @property
     def port(self) -> int:
