@@ -200,7 +200,8 @@ class FaultChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="
         detail: in words.
         node: for a drain: the node that is to become empty.
         drain_deadline_s: for a drain: seconds until it has to be; 0 otherwise.
-        slow: whether the fault is clients that are slow or hostile: others must not notice it.
+        slow: whether others must not notice it: clients that are slow or hostile, or a part that is in no
+            message's way.
     """
 
     t: float
@@ -240,14 +241,14 @@ class Sample(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sample
         files: open descriptors.
         memory_bytes: resident.
         tasks: trio tasks, or threads.
-        connect_rate: new sessions a second it says it can take.
+        connect_rate: new sessions a second it says it can take; 0: it has not found out yet.
         cpu: share of a core since its last sample, 1.0 is one core.
         loop_lag_s: how late its event loop was, seconds.
     """
 
     t: float
     what: str
-    kind: Literal["node", "broker", "coordinator", "harness"] = "node"
+    kind: Literal["node", "broker", "coordinator", "catalog", "harness"] = "node"
     pid: int = 0
     connections: int | None = None
     files: int | None = None

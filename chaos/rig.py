@@ -320,6 +320,7 @@ async def open_rig(settings: Settings, directory: Path) -> AsyncIterator[Rig]:
         frozenset(settings.links),
         chance,
         ready_file,
+        consul=settings.consul,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(target.run)

@@ -17,6 +17,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         nodes: how many.
         grpc_nodes: how many more that serve gRPC; their clients go nowhere else.
         nats_servers: how many.
+        consul: whether the catalog is in Consul and not in NATS.
         clients: how many healthy ones.
         slow_clients: how many that read slowly, once a fault lets them come.
         deliveries_per_s: what all clients together receive.
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_servers: int = 1
     clients: int = 300
     slow_clients: int = 0
+    consul: bool = False
     deliveries_per_s: float = 2000.0
     duration_s: float = 30.0
     transports: tuple[str, ...] = ()

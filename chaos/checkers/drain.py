@@ -82,6 +82,6 @@ def _allowed(recorded: Recorded, bounds: Bounds, node: str, t: float) -> float |
     """New sessions a second the node may get: what was set, or what it last said it can take."""
     if bounds.connect_rate_max is not None:
         return bounds.connect_rate_max
-    said = [sample for sample in recorded.samples.get(node, ()) if sample.connect_rate is not None]
+    said = [sample for sample in recorded.samples.get(node, ()) if sample.connect_rate]
     at = bisect_right(said, t, key=lambda sample: sample.t)
     return said[at - 1].connect_rate if at else None

@@ -43,7 +43,7 @@ class Fault(Protocol):
 
     Attributes:
         name: what it is and what it hits: `node-kill node-1`.
-        slow: whether it is clients that are slow or hostile, which others must not notice.
+        slow: whether it is something that others must not notice; see history.FaultChanged.
         node: for a drain: the node that is to become empty.
         drain_deadline_s: for a drain: seconds until it has to be; otherwise 0.
     """

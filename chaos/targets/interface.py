@@ -10,7 +10,7 @@ from chaos.history import Sample
 from chaos.proxy import Proxy
 from chaos.workload.spec import NodeAddress
 
-Kind = Literal["node", "broker", "coordinator"]
+Kind = Literal["node", "broker", "coordinator", "catalog"]
 
 
 class Skipped(Exception):
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     """A process of the cluster.
 
     Attributes:
-        name: `node-1`, `nats`, `coordinator`.
+        name: `node-1`, `nats`, `coordinator`, `consul`.
         kind: what it is.
         pid: of the process that is, or last was, this part.
         url: where it listens.

@@ -19,6 +19,7 @@ import trio
 
 from chaos.history import Sample
 from chaos.proxy import CLEAR, Proxy
+from chaos.targets import consul
 from chaos.targets.child import Child, Program, ended, gone, program_of
 from chaos.targets.interface import Failed, Kind, Part, Skipped
 from chaos.targets.usage import Usage, get
@@ -41,6 +42,7 @@ class Local:
         links: which go through a proxy: `clients`, `nats`.
         chance: of the proxies.
         ready_file: of a cluster that runs; None to start one.
+        consul: whether the catalog is in Consul; its agent is then a part of the run.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Local:
         links: frozenset[str],
         chance: random.Random,
         ready_file: Path | None = None,
+        *,
+        consul: bool = False,
     ) -> None:
         self._directory = directory
         self._nodes = nodes
@@ -58,6 +62,7 @@ class Local:
         self._wanted_links = links
         self._chance = chance
         self._attached = ready_file is not None
+        self._consul = consul
         self._ready_file = ready_file or directory / "ready.json"
         self._up: Child | None = None
         self._parts: dict[str, Part] = {}
@@ -70,7 +75,7 @@ class Local:
         """Start the cluster, keep it until cancelled, and stop it.
 
         Raises:
-            Skipped: it does not become ready; the message has the end of its log.
+            Skipped: it does not become ready, the message has the end of its log; or there is no Consul.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -85,6 +90,8 @@ class Local:
 
     async def _begin(self, nursery: trio.Nursery) -> None:
         if not self._attached:
+            if self._consul:
+                await self._start_consul()
             await self._start_up()
         described = json.loads(self._ready_file.read_text())
         for found in _listed(described):
@@ -105,6 +112,8 @@ class Local:
         options = ["--nodes", str(http), "--http-port", "0", "--keep-going", "--config", str(CONFIG)]
         options += ["--grpc-nodes", str(grpc), "--grpc-port", "0"]
         options += ["--ready-file", str(self._ready_file)]
+        if self._consul:
+            options += ["--consul", self._parts[consul.NAME].url]
         if self._nats_servers > 1:
             options += ["--nats-servers", str(self._nats_servers)]
         program = Program((*_BROADCAST, "up", *options), str(Path.cwd()), os.environ)
@@ -116,6 +125,12 @@ class Local:
         if not self._ready_file.exists():
             last = "\n".join(log.read_text().splitlines()[-10:])
             raise Skipped(f"the cluster did not become ready:\n{last}")
+
+    async def _start_consul(self) -> None:
+        program, url = consul.program(consul.find(), self._directory, self._chance)
+        self._programs[consul.NAME] = program
+        self._parts[consul.NAME] = Part(consul.NAME, "catalog", 0, url, up=False)
+        await self._start_again(consul.NAME)
 
     async def _proxy(self, url: str, nursery: trio.Nursery) -> Proxy:
         address = urlsplit(url)
@@ -230,12 +245,19 @@ class Local:
         if not ended(part.pid):
             await self.resume(name)
             return
+        await self._start_again(name)
+
+    async def _start_again(self, name: str) -> None:
+        part = self._parts[name]
         program = self._programs[name]
         url = part.url
         with trio.move_on_after(_READY_MAX_S) as patience:
             if part.kind == "broker":
                 child = self._children[name] = Child(program, self._log(name))
                 await _listening(url, child)
+            elif part.kind == "catalog":
+                child = self._children[name] = Child(program, self._log(name))
+                await consul.ready(url, child)
             else:
                 child, said = await self._start_program(name, program)
                 url = said["http"]
@@ -300,7 +322,7 @@ class Local:
         for name, part in tuple(self._parts.items()):
             if not part.up and not ended(part.pid):
                 await self.resume(name)
-        for kind in ("broker", "coordinator", "node"):
+        for kind in ("catalog", "broker", "coordinator", "node"):
             for part in self.parts(kind):
                 await self.start(part.name)
 

@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_parser.add_argument("--grpc-nodes", type=int, metavar="N", help="how many more that serve gRPC")
     run_parser.add_argument("--nats-servers", type=int, metavar="N", help="how many")
     run_parser.add_argument(
+        "--consul", action="store_true", default=None, help="keep the catalog in a Consul (default: in NATS)"
+    )
+    run_parser.add_argument(
         "--ready-file", metavar="FILE", help="of a running cluster, see `up --ready-file`"
     )
     run_parser.add_argument("--api-key", metavar="KEY", help="of that cluster's server API")
@@ -103,6 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
             outcome = trio.run(partial(_until_told, Runner(experiment, settings, screen.show)))
     except* (Skipped, Failed) as group:
         raise UserError(f"{_first(group)}") from group
+            consul=arguments.consul,
     if arguments.json:
         print(json.dumps(_as_json(outcome)))
     else:

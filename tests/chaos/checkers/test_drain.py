@@ -98,12 +98,14 @@ def test_attempts_that_were_refused_are_no_sessions() -> None:
 
 
 def test_a_node_may_say_itself_what_it_can_take() -> None:
-    """Without a bound the receiver's own word counts; without a word nothing does."""
+    """Without a bound the receiver's own word counts; without a word, or before it knows, nothing does."""
     story = Story()
     story.tell(Sample(story.t, "node-2", connect_rate=10.0))
     story.records += _drain(clients=30, every_s=0.0).records[1:]
     assert check(story.recorded(), BOUNDS).state == "invalid"
     assert check(_drain(clients=30, every_s=0.0).recorded(), BOUNDS).state == "valid"
+    story.records[1] = Sample(story.t, "node-2", connect_rate=0.0)
+    assert check(story.recorded(), BOUNDS).state == "valid"
 
 
 def test_no_drain_is_unknown_where_one_is_asked_for() -> None:
