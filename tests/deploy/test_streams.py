@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 CLI = [sys.executable, "-P", "-m", "deploy.cli"]
 KEEPS = "channel: {without_namespace: {history_size: %d, history_ttl: 60s}, namespaces: [{name: plain}]}"
@@ -30,7 +31,7 @@ def config(tmp_path: Path) -> Path:
 def streams(action: str, config: Path, url: str, *more: str) -> subprocess.CompletedProcess[str]:
     # A process of its own: the command sets up logging.
     command = [*CLI, "streams", action, "--config", str(config), "--nats", url, *more]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def test_apply_does_what_plan_shows_and_then_nothing_is_left(server: NatsServer, config: Path) -> None:

@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from node.outbox import Outbox, Writers
+from tests.patience import PATIENCE_S
 
 
 class Owner:
@@ -45,7 +46,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 async def receive(sock: socket.socket, size: int) -> bytes:
     received = b""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while len(received) < size:
             await trio.lowlevel.wait_readable(sock)
             received += sock.recv(65536)
@@ -86,7 +87,7 @@ async def test_what_the_socket_does_not_take_is_sent_later_in_order(
     outbox.write(b"never")
     expected = b"".join(blocks) + b"bye"
     assert await receive(pair[1], len(expected)) == expected
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while not owner.told:
             await trio.lowlevel.checkpoint()
     assert owner.told == ["flushed"]
@@ -124,7 +125,7 @@ async def test_a_dead_connection_is_noticed_by_the_writer(
     outbox = Outbox(pair[0], Writers(10_000_000, nursery), owner)
     outbox.write(b"x" * 1_000_000)
     pair[1].close()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while not owner.told:
             await trio.lowlevel.checkpoint()
     assert owner.told[0].startswith("broken ")
@@ -140,7 +141,7 @@ async def test_a_writer_does_nothing_after_an_abort(
     outbox.abort()
     while take(pair[1]):
         pass
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while nursery.child_tasks:
             await trio.lowlevel.checkpoint()
     assert outbox.bytes_waiting == 0

@@ -26,6 +26,7 @@ from node.telemetry.series import BROKER_COUNTERS, OBSERVED
 from protos.catalog_format import decode, encode, order_key, segment
 from protos.catalog_pb2 import NodeReport, Order
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 OPEN = {
     "client.insecure": True,
@@ -46,7 +47,7 @@ def config(**overrides: object) -> Config:
 @asynccontextmanager
 async def running(configuration: Config, on_ready: Ready | None = None) -> AsyncIterator[Node]:
     """A node whose port is open; it is told to stop in the end, and must have ended by its deadline."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as background:
             node = Node(configuration, background)
             async with trio.open_nursery() as serving:
@@ -176,7 +177,7 @@ async def test_an_order_in_the_catalog_ends_a_node() -> None:
             await plans.create(max_age_s=0, replicas=1, deadline_s=1)
             order = Order(instance=report.instance, fence=7, number=1, action=Order.DRAIN, stop=True)
             await plans.put(order_key(node.name), encode(order), deadline_s=1)
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 await node.leaving.done.wait()
 
 

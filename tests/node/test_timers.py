@@ -4,6 +4,7 @@ import trio
 from trio.testing import MockClock
 
 from node.timers import Timers
+from tests.patience import PATIENCE_S
 
 
 class Item:
@@ -89,6 +90,6 @@ async def test_a_loop_that_stood_still_wakes_everything_due(nursery: trio.Nurser
         timers.arm(item, now + 0.02 * index)
     while trio.current_time() < now + 0.1:
         pass
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while not all(item.woken for item in clock_items):
             await trio.lowlevel.checkpoint()

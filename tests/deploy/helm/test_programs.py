@@ -12,6 +12,7 @@ import pytest
 
 from tests.deploy.helm.engine import CASES, CHART, one, rendered
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 BROADCAST = Path(sys.executable).with_name("broadcast")
 KEYS = {
@@ -61,7 +62,12 @@ def two_nodes(*arguments: str, **keys: str) -> subprocess.CompletedProcess[str]:
     """Run the program of `helm test`."""
     command = [sys.executable, str(CHART / "files" / "two_nodes.py"), *arguments]
     return subprocess.run(
-        command, env={**os.environ, **KEYS, **keys}, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env={**os.environ, **KEYS, **keys},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -89,7 +95,7 @@ def test_process_1_of_a_container_drains_on_sigterm(nodes: Nodes) -> None:
     numbers = Path(f"/proc/{child}/status").read_text().split("NSpid:")[1].splitlines()[0].split()
     assert numbers[-1] == "1"
     os.kill(child, signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("case", CASES)

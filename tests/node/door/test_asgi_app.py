@@ -8,6 +8,7 @@ import trio
 
 from tests.node.door.clients import Client, Response
 from tests.node.door.nodes import KEY, Node, running
+from tests.patience import PATIENCE_S
 
 PUBLISH = b'{"channel":"past:a","data":{"n":1}}'
 
@@ -133,7 +134,7 @@ async def test_an_endless_body_is_refused(key: bytes) -> None:
         client = await node.connect()
         await client.send(chunked("/api/publish", b"x" * 3000, b"x" * 3000, key=key, end=b""))
         assert (await client.response()).status == (413 if key else 401)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await client.ended()
 
 
@@ -142,7 +143,7 @@ async def test_many_chunks_do_not_hold_a_refused_connection() -> None:
     async with running() as node:
         client = await node.connect()
         await client.send(chunked("/api/publish", *([b"x"] * 5000), key=b"", end=b""))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert (await client.response()).status == 401
             while await client.receive():
                 pass

@@ -21,6 +21,7 @@ from node.transports.websocket_frames import BINARY, CLOSE, TEXT, FrameReader, f
 from tests.node.door.clients import Client
 from tests.node.door.nodes import Node, running
 from tests.node.transports.served import CONFIG
+from tests.patience import PATIENCE_S
 
 PAGE = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
 CONNECT = '{"id":1,"connect":{}}'
@@ -56,7 +57,7 @@ async def test_a_stream_ends_with_its_client() -> None:
         await client.receive_until(b"event: subscribed")
         assert len(node.served.parts.sessions) == 1
         await client.aclose()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while len(node.served.parts.sessions):
                 await trio.testing.wait_all_tasks_blocked(0.01)
 
@@ -137,7 +138,7 @@ async def test_streams_over_http2() -> None:
                         connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 await client.send(connection.data_to_send())
 
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await read_until(1, b"event: subscribed")
             await read_until(3, b"event: subscribed")
             connection.reset_stream(1)
@@ -222,7 +223,7 @@ async def test_a_websocket_ends_with_its_client() -> None:
         await ws.send_message(CONNECT)
         await ws.get_message()
         await ws.aclose(1000, "bye")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while len(node.served.parts.sessions):
                 await trio.testing.wait_all_tasks_blocked(0.01)
 
@@ -267,7 +268,7 @@ async def test_broken_frames_close_the_websocket(sent: bytes, code: int) -> None
         )
         await client.receive_until(b"\r\n\r\n")
         await client.send(sent)
-        with trio.fail_after(8):
+        with trio.fail_after(PATIENCE_S):
             received = bytearray()
             closes = []
             while not closes and (data := await client.receive()):

@@ -8,6 +8,7 @@ import trio
 
 from node.door.asgi_request import BodyError, head_of, peer_of, read_body, respond
 from node.door.head import HeadError
+from tests.patience import PATIENCE_S
 
 
 def scope(**changes: Any) -> dict[str, Any]:
@@ -114,7 +115,7 @@ async def test_an_answer_takes_the_body_nobody_wants() -> None:
         if message["type"] == "http.response.body":
             await send_part.send({"type": "http.disconnect"})
 
-    with trio.fail_after(1):
+    with trio.fail_after(PATIENCE_S):
         await respond(receive_part.receive, send, 413, b"no", ((b"x", b"y"),))
     assert sent[0] == {
         "type": "http.response.start",

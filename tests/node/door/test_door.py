@@ -9,10 +9,10 @@ import pytest
 import structlog
 import trio
 
-from node.config.options import Duration
 from node.door.connection import Connection
 from node.door.head import Head
 from tests.node.door.clients import LOCAL, Client, echo, serving
+from tests.patience import PATIENCE_S
 
 ROUTES = {"/a": echo, "/api/": echo}
 
@@ -252,7 +252,7 @@ async def test_stopping_ends_idle_connections_and_lets_requests_end() -> None:
         with socket.socket() as late, pytest.raises(ConnectionRefusedError):
             # At once, without a turn of the loop between: who is told to go must not come back here.
             late.connect(served.door.addresses[0])
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await fresh.ended()
             assert await idle.ended()
             with pytest.raises(OSError, match="all attempts to connect"):
@@ -316,7 +316,7 @@ async def test_running_out_of_descriptors_is_survived() -> None:
         assert {entry["log_level"] for entry in logs} == {"error"}
         assert all(entry["rate_limited"] for entry in logs)
         patient = Client(trio.SocketStream(trio.socket.from_stdlib_socket(client)))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert (await patient.ask(get("/a"))).status == 200
         await patient.aclose()
 
@@ -352,7 +352,7 @@ async def test_many_connections_at_once_are_all_accepted() -> None:
 
 async def test_limits_come_from_the_options() -> None:
     """`head_bytes_max` is the longest head that is read."""
-    options = msgspec.structs.replace(LOCAL, head_bytes_max=100, head_deadline_s=Duration(1))
+    options = msgspec.structs.replace(LOCAL, head_bytes_max=100)
     async with serving(ROUTES, options=options) as served:
         client = await served.connect()
         filler = 100 - len(get("/a", "X: "))

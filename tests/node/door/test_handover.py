@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from node.config.options import Duration
 from tests.node.door.clients import LOCAL, Client
 from tests.node.door.nodes import KEY, Node, running
+from tests.patience import PATIENCE_S
 
 DATA = b'{"channel":"past:a","data":{"n":1}}'
 PUBLISH = (
@@ -147,7 +148,7 @@ async def test_leaving_ends_each_connection_with_its_response() -> None:
         assert (response.status, response.headers["connection"]) == (200, "close")
         assert await kept.ended()
         received = b""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while data := await second.receive():
                 received += data
         events = connection.receive_data(received)
@@ -165,7 +166,7 @@ async def test_stopping_ends_idle_connections_and_finishes_responses() -> None:
         await check_page(busy)
         await trio.testing.wait_all_tasks_blocked()
         await node.stop()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await idle.ended()
             await busy.send(PUBLISH[-5:])
             await check_publish(busy)
@@ -187,9 +188,9 @@ async def test_a_request_that_comes_while_stopping_is_refused() -> None:
         assert await client.ended()
 
 
-async def test_an_idle_connection_has_a_deadline() -> None:
+async def test_an_idle_connection_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
     """Half a head, or silence, ends after `keep_alive_s` with hypercorn too, also over HTTP/2."""
-    quick = replace(LOCAL, keep_alive_s=Duration(0.1), head_deadline_s=Duration(0.1))
+    quick = replace(LOCAL, keep_alive_s=Duration(2), head_deadline_s=Duration(2))
     async with running(http_server=quick) as node:
         for sent in (b"", b"GET / HT"):
             client = await node.connect()
@@ -199,27 +200,29 @@ async def test_an_idle_connection_has_a_deadline() -> None:
             assert await client.ended()
         client = await node.connect()
         await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while await client.receive():
                 pass
 
 
 async def test_a_client_that_does_not_read_can_be_cancelled() -> None:
     """Hypercorn shields what it sends; ending the node ends such a connection all the same."""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async with running() as node:
             client = await node.connect()
             await client.send(PAGE * 400)
             await trio.testing.wait_all_tasks_blocked(0.05)
 
 
-async def test_garbage_after_the_hand_over_costs_its_connection_only() -> None:
+async def test_garbage_after_the_hand_over_costs_its_connection_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """Broken HTTP/2 is given up, and others are served on."""
-    async with running(http_server=replace(LOCAL, head_deadline_s=Duration(0.1))) as node:
+    async with running(http_server=replace(LOCAL, head_deadline_s=Duration(2))) as node:
         for garbage in (b"\xff" * 100, b"\x00\x00\x04\x08\x00\x00\x00\x00\x05\x00\x00\x00\x01"):
             client = await node.connect()
             await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + garbage)
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 while await client.receive():
                     pass
         other = await node.connect()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from node.config.options import Duration, HttpServerOptions
+from node.config.options import HttpServerOptions
 from node.door.connection import Connection
 from node.door.head import Head
 from node.door.listeners import DoorError
@@ -18,6 +18,7 @@ from node.door.tls import Tls, open_context
 from node.telemetry.metrics import Metrics
 from tests.node.door.authority import Authority
 from tests.node.door.clients import LOCAL, Client, Served, echo, serving
+from tests.patience import PATIENCE_S
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: test\r\n\r\n"
 LARGE = 3_000_000
@@ -35,12 +36,12 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def secure(authority: Authority) -> HttpServerOptions:
-    return msgspec.structs.replace(LOCAL, tls=authority.options, head_deadline_s=Duration(1))
+    return msgspec.structs.replace(LOCAL, tls=authority.options)
 
 
 @asynccontextmanager
 async def serving_securely(authority: Authority) -> AsyncIterator[Served]:
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with serving({"/a": echo, "/large": large}, options=secure(authority)) as served:
             yield served
 
@@ -141,7 +142,9 @@ async def test_plain_text_is_told_so(authority: Authority, said: bytes) -> None:
         assert served.metrics.refused == {"plain_text": 1}
 
 
-async def test_half_a_handshake_ends_in_time(authority: Authority) -> None:
+async def test_half_a_handshake_ends_in_time(
+    authority: Authority, autojump_clock: trio.testing.MockClock
+) -> None:
     """Many clients that begin and never go on hold up nobody, and are gone after the deadline."""
     async with serving_securely(authority) as served:
         hello = ssl.MemoryBIO()
@@ -159,7 +162,9 @@ async def test_half_a_handshake_ends_in_time(authority: Authority) -> None:
         assert served.metrics.refused == {"late_handshake": 50}
 
 
-async def test_who_says_nothing_or_leaves_early_is_no_failure_of_ours(authority: Authority) -> None:
+async def test_who_says_nothing_or_leaves_early_is_no_failure_of_ours(
+    authority: Authority, autojump_clock: trio.testing.MockClock
+) -> None:
     """A silent connection ends with the deadline; one that ends within the handshake is counted."""
     async with serving_securely(authority) as served:
         silent, leaving = await served.connect(), await served.connect()

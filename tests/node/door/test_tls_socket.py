@@ -14,6 +14,7 @@ from node.door.tls import open_context
 from node.door.tls_socket import TlsSocket
 from node.outbox import Outbox, Writers
 from tests.node.door.authority import Authority
+from tests.patience import PATIENCE_S
 
 
 class Peer:
@@ -236,7 +237,7 @@ async def test_an_outbox_over_it_keeps_frames_whole(narrow: Pair) -> None:
             written += 1
             assert outbox.bytes_waiting < 110_000
         got = b""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while not owner.flushed.is_set():
                 got += narrow.client.read(3_000)
                 await trio.lowlevel.checkpoint()
@@ -260,7 +261,7 @@ async def test_an_outbox_over_it_sends_everything_to_a_slow_reader(narrow: Pair)
             outbox.write(frame)
         outbox.finish(b"goodbye")
         got = b""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while not owner.flushed.is_set():
                 got += narrow.client.read(5_000)
                 await trio.lowlevel.checkpoint()

@@ -5,6 +5,8 @@ from typing import Any
 
 import grpc
 
+from tests.patience import PATIENCE_S
+
 
 class Aborted(grpc.aio.BaseError):
     """What grpc raises in a handler whose call was ended with a status."""
@@ -49,7 +51,7 @@ class FakeContext:
 
     async def asked_for(self, count: int) -> None:
         """Wait until the handler has asked for so many messages."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(count):
                 await self._asked.acquire()
 
@@ -64,7 +66,7 @@ class FakeContext:
 
     async def take(self, count: int) -> list[bytes]:
         """Wait until so many messages were written, and take them."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.written) < count:
                 self.news.clear()
                 await self.news.wait()

@@ -14,13 +14,14 @@ from node.grpc.loop import TrioTasks, in_asyncio, run
 from protos import edge_pb2
 from tests.node.grpc.contexts import Aborted, FakeContext
 from tests.node.node_in_memory import MemoryNode, memory_node
+from tests.patience import PATIENCE_S
 
 
 def on_node(test: Callable[[MemoryNode, Calls], Awaitable[None]], **overrides: object) -> None:
     """Run a test of asyncio's kind against a memory node's calls."""
 
     async def main() -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             async with memory_node(**overrides) as node, trio.open_nursery() as nursery:
                 await in_asyncio(test, node, Calls(node.parts, TrioTasks(nursery)))
 

@@ -7,6 +7,7 @@ import pytest
 
 from node.edge.framing import Messages
 from node.grpc.outbox import GrpcOutbox
+from tests.patience import PATIENCE_S
 
 
 class Owner:
@@ -38,7 +39,7 @@ class Stream:
 
 
 def in_loop(test: Any) -> None:
-    asyncio.run(asyncio.wait_for(test(), 10))
+    asyncio.run(asyncio.wait_for(test(), PATIENCE_S))
 
 
 def test_messages_go_out_one_by_one_in_order_and_then_its_owner_is_told() -> None:

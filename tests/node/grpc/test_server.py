@@ -13,6 +13,7 @@ from node.config.grpc import GrpcServerOptions
 from node.grpc.errors import GrpcError
 from node.grpc.loop import Signal, in_asyncio, run
 from node.grpc.server import GrpcServer
+from tests.patience import PATIENCE_S
 
 SERVICE = "test.Service"
 
@@ -40,7 +41,7 @@ class Service:
 
 def on_server(test: Callable[[GrpcServer, Service], Awaitable[None]], not_ready: str = "") -> None:
     async def main() -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             service = Service()
             options = GrpcServerOptions(address="127.0.0.1", port=0)
             server = GrpcServer(options, {SERVICE: service.handlers()}, 1000, lambda: not_ready)
@@ -54,7 +55,7 @@ def on_server(test: Callable[[GrpcServer, Service], Awaitable[None]], not_ready:
 
 async def echo(port: int, message: bytes = b"x") -> bytes:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        answer: bytes = await channel.unary_unary(f"/{SERVICE}/Echo")(message, timeout=10)
+        answer: bytes = await channel.unary_unary(f"/{SERVICE}/Echo")(message, timeout=PATIENCE_S)
         return answer
 
 
@@ -75,7 +76,7 @@ async def until(port: int, *, served: bool) -> None:
 async def health(port: int, service: str = "") -> int:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE_S)
         return int(answer.status)
 
 

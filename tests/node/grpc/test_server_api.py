@@ -14,6 +14,7 @@ from node.grpc.server_api import SERVICE, GrpcServerApi
 from protos import server_api_pb2 as api
 from tests.node.grpc.contexts import Aborted, FakeContext
 from tests.node.node_in_memory import MemoryNode, memory_node
+from tests.patience import PATIENCE_S
 
 # Calls a method by name, with metadata; the answer's bytes, or the status it ended with.
 Call = Callable[..., Awaitable[Any]]
@@ -23,7 +24,7 @@ def on_api(test: Callable[[Call], Awaitable[None]], **options: Any) -> None:
     """Run a test of asyncio's kind against the handlers of a memory node."""
 
     async def main() -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             async with memory_node() as node, trio.open_nursery() as nursery:
                 methods = Api(node.publisher, node.channels, node.broker, node.rules, list, node.metrics)
                 handlers = GrpcServerApi(methods, GrpcApiOptions(**options), TrioTasks(nursery)).handlers()

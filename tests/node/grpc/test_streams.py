@@ -18,6 +18,7 @@ from node.protocol.reasons import INSUFFICIENT_STATE, SHUTDOWN
 from protos import client_pb2, edge_pb2, unistream_pb2
 from tests.node.grpc.contexts import Aborted, FakeContext
 from tests.node.node_in_memory import MemoryNode, memory_node
+from tests.patience import PATIENCE_S
 
 Test = Callable[[MemoryNode, Streams], Awaitable[None]]
 
@@ -26,7 +27,7 @@ def on_node(test: Test, **overrides: object) -> None:
     """Run a test of asyncio's kind against a memory node's streams; no task and no session may be left."""
 
     async def main() -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             async with memory_node(**overrides) as node, trio.open_nursery() as nursery:
                 streams = Streams(node.parts, TrioTasks(nursery))
                 await in_asyncio(checked, node, streams)
@@ -34,7 +35,7 @@ def on_node(test: Test, **overrides: object) -> None:
     async def checked(node: MemoryNode, streams: Streams) -> None:
         others = asyncio.all_tasks()
         await test(node, streams)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while left := asyncio.all_tasks() - others:
                 await asyncio.wait(left)
         assert len(node.parts.sessions) == 0
@@ -60,7 +61,7 @@ async def events(context: FakeContext, count: int) -> list[Any]:
 async def ended(task: "asyncio.Task[bytes]", context: FakeContext) -> tuple[str, str]:
     """How a call ended: its status, and the protocol's code."""
     with pytest.raises(Aborted):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await task
     assert context.status is not None
     return context.status[0], context.status[2].get("broadcast-code", "")

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.telemetry.metrics import Metrics, watch_loop_lag
 from node.telemetry.series import OBSERVED, SERIES
+from tests.patience import PATIENCE_S
 
 
 def scrape(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -121,7 +122,7 @@ async def test_a_loop_that_was_blocked_shows_it() -> None:
         nursery.start_soon(watch_loop_lag, metrics, 0.001)
         await trio.testing.wait_all_tasks_blocked()
         time.sleep(0.05)  # noqa: ASYNC251 - the blocking is the point
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while not metrics.loop_lag.sum_s:  # noqa: ASYNC110 - there is no event to wait for
                 await trio.sleep(0.001)
         nursery.cancel_scope.cancel()

@@ -226,7 +226,7 @@ async def test_a_stream_that_says_too_much_ends() -> None:
         await node.empty()
 
 
-async def test_clients_are_pinged() -> None:
+async def test_clients_are_pinged(autojump_clock: trio.testing.MockClock) -> None:
     """An emulated client answers with a POST; a unidirectional one need not."""
     client = ClientOptions(insecure=True, ping_interval=Duration(0.2), pong_timeout=Duration(0.1))
     async with served(client) as node:

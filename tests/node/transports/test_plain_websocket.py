@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import structlog
+import trio
 import trio_websocket
 from jwt import encode as sign
 
@@ -72,14 +73,14 @@ async def test_the_token_comes_with_the_request() -> None:
         assert await nobody.closed_with() == (3501, "bad request: no token")
 
 
-async def test_pings_are_native_and_answered_by_every_client() -> None:
+async def test_pings_are_native_and_answered_by_every_client(autojump_clock: trio.testing.MockClock) -> None:
     """A client of another make stays connected over several pings without knowing of them."""
     options = ClientOptions(insecure=True, ping_interval=Duration(0.2), pong_timeout=Duration(0.1))
     async with served(options) as node, dial(node) as ws:
-        for _ in range(2):
-            await ws.send_message('{"type":"ping"}')
-            await ws.get_message()
-            await ws.send_message('{"type":"subscribe","channel":"news"}')
-            await ws.get_message()
-            await node.publish("news", b"1")
+        await ws.send_message('{"type":"subscribe","channel":"news"}')
+        await texts(ws, 2)
+        for number in range(3):
+            await trio.sleep(5)
+            await node.publish("news", b"%d" % number)
+            assert (await texts(ws, 1))[0]["data"] == number
         assert node.parts.metrics.closes == {}

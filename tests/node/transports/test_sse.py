@@ -218,7 +218,7 @@ async def test_a_lost_subscription_ends_the_stream_so_that_it_comes_back() -> No
         assert (goodbye.type, goodbye.json["code"]) == ("disconnect", 3010)
 
 
-async def test_pings_keep_both_kinds_of_streams_alive() -> None:
+async def test_pings_keep_both_kinds_of_streams_alive(autojump_clock: trio.testing.MockClock) -> None:
     """A comment for plain clients; an empty push for the client protocol, which announces it."""
     async with served(
         ClientOptions(insecure=True, ping_interval=Duration(0.1), pong_timeout=Duration(0.05))

@@ -83,7 +83,9 @@ async def test_a_handshake_may_be_refused(query: str, status: int) -> None:
         assert len(node.parts.sessions) == 0
 
 
-async def test_pings_are_messages_and_frames_that_nobody_has_to_answer() -> None:
+async def test_pings_are_messages_and_frames_that_nobody_has_to_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """Programs see that the node lives, and what is between sees traffic in both directions."""
     client = ClientOptions(insecure=True, ping_interval=Duration(0.1), pong_timeout=Duration(0.05))
     async with served(client) as node, opened(node, f"?cf_connect={quote('{}')}") as socket:

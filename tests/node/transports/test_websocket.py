@@ -149,7 +149,9 @@ async def test_a_fragmented_message_with_a_ping_inside_is_one_command() -> None:
         assert (await client.replies())[0]["id"] == 1
 
 
-async def test_a_client_that_closes_gets_its_code_back_and_the_end_of_the_stream() -> None:
+async def test_a_client_that_closes_gets_its_code_back_and_the_end_of_the_stream(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """The closing handshake as the client's doing; the session is gone afterwards."""
     async with dialled() as (node, client):
         client.protocol.send_close(4321, "done")
@@ -175,7 +177,9 @@ async def test_closing_from_here_waits_for_the_answer_and_serves_nothing_more() 
         await node.empty()
 
 
-async def test_a_client_that_never_answers_a_close_is_ended_by_the_deadline() -> None:
+async def test_a_client_that_never_answers_a_close_is_ended_by_the_deadline(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """A session ends `close_deadline_s` after it was closed, whatever the client does."""
     options = ClientOptions(insecure=True, close_deadline_s=Duration(0.1))
     async with dialled(client=options) as (node, client):
@@ -210,9 +214,9 @@ async def test_a_client_that_breaks_the_rules_is_told_the_code(stream: bytes, co
         await node.empty()
 
 
-async def test_native_pings_replace_those_of_the_protocol() -> None:
+async def test_native_pings_replace_those_of_the_protocol(autojump_clock: trio.testing.MockClock) -> None:
     """With `cf_ws_frame_ping_pong` the connect result announces none, and a pong frame answers."""
-    options = ClientOptions(insecure=True, ping_interval=Duration(0.2), pong_timeout=Duration(0.15))
+    options = ClientOptions(insecure=True, ping_interval=Duration(20), pong_timeout=Duration(15))
     async with dialled(f"{_PATH}?cf_ws_frame_ping_pong=true", options) as (_, client):
         await client.send(Opcode.TEXT, b'{"id":1,"connect":{}}')
         assert "ping" not in (await client.replies())[0]["connect"]
@@ -223,9 +227,9 @@ async def test_native_pings_replace_those_of_the_protocol() -> None:
         assert Close.parse((await client.frame()).data).code == 3012
 
 
-async def test_pings_of_the_protocol_are_empty_replies() -> None:
+async def test_pings_of_the_protocol_are_empty_replies(autojump_clock: trio.testing.MockClock) -> None:
     """Without the wish for native pings a ping is `{}` and so is its pong."""
-    options = ClientOptions(insecure=True, ping_interval=Duration(0.2), pong_timeout=Duration(0.15))
+    options = ClientOptions(insecure=True, ping_interval=Duration(20), pong_timeout=Duration(15))
     async with dialled(client=options) as (_, client):
         await client.send(Opcode.TEXT, b'{"id":1,"connect":{}}')
         await client.replies()
