@@ -61,6 +61,7 @@ class Door:
     Attributes:
         addresses: where it listens, as (host, port).
         stopping: no further request is wanted.
+        tls: None where the port speaks plain text.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Door:
         self._fallback = fallback
         self._timers = timers
         self._metrics = metrics
-        self._tls = Tls(options, metrics) if options.tls.enabled else None
+        self.tls = Tls(options, metrics) if options.tls.enabled else None
         self._accepting = trio.CancelScope()
         self._connections: set[Connection] = set()
         self._listeners: list[socket.socket] = []
@@ -98,8 +99,8 @@ class Door:
 
         On cancellation the listening sockets and every connection are closed at once.
         """
-        if self._tls is not None:
-            self._tls.load()
+        if self.tls is not None:
+            self.tls.load()
         self._listeners = listeners = await open_listeners(self._options)
         # Two nurseries: accepting ends before serving does.
         async with trio.open_nursery() as serving:
@@ -110,8 +111,8 @@ class Door:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:
                             accepting.start_soon(self._accept, listener, serving)
-                        if self._tls is not None:
-                            accepting.start_soon(self._tls.watch)
+                        if self.tls is not None:
+                            accepting.start_soon(self.tls.watch)
                         task_status.started(self.addresses)
             finally:
                 self._close_listeners()
@@ -178,7 +179,8 @@ class Door:
 
     async def _serve_connection(self, connection: Connection) -> None:
         try:
-            if self._tls is None or await self._tls.secure(connection):
+            if self.tls is None or await self.tls.secure(connection):
+                connection.glance()
                 await self._serve_requests(connection)
         except Exception as error:
             # The one place for this: trio would end the whole node for a fault that concerns one client.

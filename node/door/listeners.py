@@ -17,6 +17,9 @@ _FREE_PORT_ATTEMPTS = 10
 # Address families that a machine may lack although its resolver names them.
 _FAMILY_MISSING = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
+# What the kernel may keep of datagrams until they are read, or sent.
+_DATAGRAMS_KEPT_BYTES = 4_194_304
+
 
 class DoorError(Exception):
     """The node cannot listen where it was told to; the message says what to change."""
@@ -97,6 +100,42 @@ def _listen(family: int, address: tuple[object, ...], options: HttpServerOptions
     return listener
 
 
+def open_datagram_sockets(addresses: Iterable[tuple[str, int]], *, reuse_port: bool) -> list[socket.socket]:
+    """Non-blocking UDP sockets on addresses where a TCP port is already; the caller closes them.
+
+    Args:
+        addresses: host and port of each.
+        reuse_port: see `http_server.reuse_port`.
+
+    Raises:
+        DoorError: another process has the UDP port.
+    """
+    sockets: list[socket.socket] = []
+    for host, port in addresses:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sockets.append(sock)
+        try:
+            _bind_datagrams(sock, (host, port), reuse_port=reuse_port)
+        except OSError as error:
+            for opened in sockets:
+                opened.close()
+            raise DoorError(_advice(error, _name(host, port, "UDP port"))) from error
+    return sockets
+
+
+def _bind_datagrams(sock: socket.socket, address: tuple[str, int], *, reuse_port: bool) -> None:
+    sock.setblocking(False)
+    if reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    # One socket has the datagrams of all clients; the machine gives as much of this as it allows.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAMS_KEPT_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _DATAGRAMS_KEPT_BYTES)
+    sock.bind(address)
+
+
 def _advice(error: OSError, where: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"cannot listen on {where}: another process has it; stop that one or change http_server.port"
@@ -107,7 +146,7 @@ def _advice(error: OSError, where: str) -> str:
     return f"cannot listen on {where}: {error.strerror}; check http_server.address and http_server.port"
 
 
-def _name(address: str, port: int) -> str:
+def _name(address: str, port: int, kind: str = "port") -> str:
     if not address:
-        return f"port {port} of all addresses"
-    return f"port {port} of {address}"
+        return f"{kind} {port} of all addresses"
+    return f"{kind} {port} of {address}"

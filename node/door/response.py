@@ -34,7 +34,7 @@ def response(
     # RFC 9110, 8.6: a 204 must not have a Content-Length; there is never a body.
     length = f"Content-Length: {len(body)}\r\n" if status != HTTPStatus.NO_CONTENT else ""
     # RFC 9110, 6.6.1: an origin server that has a clock sends Date.
-    head = f"{_status_line(status)}Date: {_date(int(time()))}\r\n{length}{fields}\r\n"
+    head = f"{_status_line(status)}Date: {http_date(int(time()))}\r\n{length}{fields}\r\n"
     return head.encode("latin-1") if head_only else head.encode("latin-1") + body
 
 
@@ -44,5 +44,6 @@ def _status_line(status: int) -> str:
 
 
 @lru_cache(1)
-def _date(now: int) -> str:
+def http_date(now: int) -> str:
+    """The Date field at a moment, Unix time in seconds."""
     return format_date_time(now)

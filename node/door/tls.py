@@ -7,6 +7,7 @@ with a preface of its own (RFC 9113, section 3.4), which the door knows.
 
 import os
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -39,6 +40,10 @@ class Tls:
     Args:
         options: `http_server`.
         metrics: connections that fail to become secure are counted there.
+
+    Attributes:
+        loaders: called whenever certificate and key are read, by who needs them in a form of its own; one
+            that raises DoorError has the ones before kept for all.
     """
 
     def __init__(self, options: HttpServerOptions, metrics: Counts) -> None:
@@ -48,6 +53,7 @@ class Tls:
         self._context: ssl.SSLContext | None = None
         self._versions: tuple[_Version | None, ...] = ()
         self._unusable = 0
+        self.loaders: list[Callable[[], None]] = []
         metrics.observe(
             "door_certificates_unusable",
             lambda: self._unusable,
@@ -63,7 +69,10 @@ class Tls:
         """
         # First, so that a change while they are read is seen by the next look.
         self._versions = self._look()
-        self._context = open_context(self._options)
+        context = open_context(self._options)
+        for load in self.loaders:
+            load()
+        self._context = context
 
     async def watch(self) -> None:
         """Serve renewed files to those who come from then on; runs until cancelled."""

@@ -25,6 +25,18 @@ NEWS = {"name": "news", "history_size": 10, "history_ttl": 60}
         ({"http_server.tls.enabled": True}, "http_server.tls.enabled"),
         ({"http_server.tls.cert_pem": "/absent/cert.pem"}, "http_server.tls.cert_pem"),
         ({"http_server.tls.client_ca_pem": __file__}, "http_server.tls.client_ca_pem"),
+        ({"http_server.http3.enabled": True}, "http_server.http3.enabled"),
+        (
+            {
+                "http_server.http3.enabled": True,
+                "http_server.tls.enabled": True,
+                "http_server.tls.cert_pem": __file__,
+                "http_server.tls.key_pem": __file__,
+                "http_server.tls.client_ca_pem": __file__,
+            },
+            "http_server.http3.enabled",
+        ),
+        ({"http_server.http3.announced_port": 65536}, "http_server.http3.announced_port"),
         ({"history.check_batch": 1001}, "history.check_batch"),
         ({"broker.nats.stream_replicas": 6}, "broker.nats.stream_replicas"),
         ({"broker.nats.stream_backups": ("us",)}, "broker.nats.stream_backups"),

@@ -16,6 +16,7 @@ from node.door.asgi_pages import endpoints
 from node.door.door import Door
 from node.door.handover import HandOver
 from node.door.http_api import PATH, PREFIX, HttpApi
+from node.door.quic import QuicPort
 from node.pages import demo_page
 from node.telemetry.metrics import Metrics
 from node.transports.routes import body_bytes_max, routes
@@ -55,6 +56,9 @@ class Node:
         # The transports' own door has registered its gauges with the parts' metrics already.
         self.door_metrics = Metrics()
         self.door = Door(config.http_server, paths, self.hand_over.serve, parts.timers, self.door_metrics)
+        self.quic = QuicPort(self.app, config, body_bytes_max(config), self.metrics)
+        if config.http_server.http3.enabled and self.door.tls is not None:
+            self.door.tls.loaders.append(self.quic.load)
 
     async def connect(self) -> Client:
         client = Client(await trio.open_tcp_stream(*self.door.addresses[0]))
@@ -63,6 +67,7 @@ class Node:
 
     async def stop(self) -> None:
         self.door.stop()
+        self.quic.stop()
         await self.hand_over.stop()
 
 
@@ -78,7 +83,9 @@ async def running(**changes: object) -> AsyncIterator[Node]:
     async with transports.served(config.client) as served:
         node = Node(served, config)
         async with trio.open_nursery() as nursery:
-            await nursery.start(node.door.serve)
+            addresses = await nursery.start(node.door.serve)
+            if config.http_server.http3.enabled:
+                await nursery.start(node.quic.serve, addresses)
             try:
                 yield node
             finally:

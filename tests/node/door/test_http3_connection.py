@@ -1,0 +1,247 @@
+"""One client over QUIC: what it is sent, what it may do, and how it ends."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import ErrorCode, FrameType
+
+from node.config.options import Duration
+from node.door import asgi_bridge
+from node.door.http3_connection import Http3Connection
+from node.door.http3_request import UNACKNOWLEDGED_BYTES_MAX
+from tests.node.door.quic_clients import Http3Client
+from tests.node.door.quic_nodes import Served, serving
+
+SSE = "/sse?channel=past:a"
+API = "/api/publish"
+KEY = (b"x-api-key", b"secret")
+
+
+def connection_of(served: Served, client: Http3Client) -> Http3Connection:
+    """The node's side of a client."""
+    return served.node.quic._by_id[client.quic._peer_cid.cid]
+
+
+async def listening(client: Http3Client) -> int:
+    """An event stream, subscribed; returns its stream id."""
+    stream_id = await client.begin("GET", SSE)
+    await client.received(stream_id, b"event: subscribed")
+    return stream_id
+
+
+async def sessions(served: Served, count: int) -> None:
+    """Wait until the node has so many."""
+    while len(served.node.served.parts.sessions) != count:  # noqa: ASYNC110 - the node tells nobody
+        await trio.sleep(0.01)
+
+
+async def idle(connection: Http3Connection) -> None:
+    """Wait until it serves no request."""
+    while connection._requests:  # noqa: ASYNC110 - the node tells nobody
+        await trio.sleep(0.01)
+
+
+def stop_reading(client: Http3Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is received from now on is acknowledged, and taken from its buffer never."""
+    for name in ("_write_stream_limits", "_write_connection_limits"):
+        monkeypatch.setattr(client.quic, name, lambda **_: None)
+
+
+async def test_a_client_that_never_reads_is_closed_as_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs what one client may, its session ends and is counted, and who reads misses nothing."""
+    monkeypatch.setattr(asgi_bridge, "_LAST_BYTES_S", 0.2)
+    async with serving(tmp_path) as served, served.client() as reader, served.client() as client:
+        stream_id = await listening(client)
+        reading = await listening(reader)
+        stop_reading(client, monkeypatch)
+        connection = connection_of(served, client)
+        metrics = served.node.metrics
+        most = published = 0
+        while not metrics.slow_clients:
+            published += 1
+            await served.node.served.publish("past:a", b'{"n":%d,"x":"%s"}' % (published, b"x" * 20_000))
+            await reader.received(reading, b'{"n":%d,' % published)
+            most = max(most, connection.unacknowledged(stream_id))
+            assert published < 1000
+        assert most <= UNACKNOWLEDGED_BYTES_MAX + 65_536
+        await client.until(lambda: stream_id in client.resets)
+        assert client.resets[stream_id] == ErrorCode.H3_REQUEST_CANCELLED
+        await sessions(served, 1)
+        for number in range(published):
+            assert b'{"n":%d,' % (number + 1) in reader.bodies[reading]
+        # The connection itself is as good as before for what it reads.
+        monkeypatch.undo()
+        assert (await client.ask("GET", "/livez"))[0] == 200
+
+
+async def test_a_client_that_reads_nothing_for_too_long_loses_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with less waiting than makes it slow: as the door does with a window that stays closed."""
+    client_options = {"max_stream_data": 20_000}
+    async with serving(tmp_path, peer_silent_max_s=Duration(0.5)) as served:
+        served.node.quic._silent_max_s = 0.5
+        async with served.client(**client_options) as client:
+            stop_reading(client, monkeypatch)
+            stream_id = await client.begin("GET", "/")
+            await client.until(lambda: stream_id in client.resets)
+
+
+@pytest.mark.parametrize("how", ["cancels", "leaves", "vanishes"])
+async def test_the_session_of_a_client_that_goes_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whether it ends its stream, its connection, or says nothing any more."""
+    async with serving(tmp_path) as served, served.client(idle_timeout=1.0) as client:
+        stream_id = await listening(client)
+        await sessions(served, 1)
+        if how == "cancels":
+            client.quic.stop_stream(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+            await client.transmit()
+        elif how == "leaves":
+            await client.close()
+        else:
+            monkeypatch.setattr(client.quic, "datagrams_to_send", lambda _: [])
+        await sessions(served, 0)
+        if how == "cancels":
+            assert (await client.ask("GET", "/livez"))[0] == 200
+            await idle(connection_of(served, client))
+        else:
+            while served.node.quic._connections:  # noqa: ASYNC110 - the node tells nobody
+                await trio.sleep(0.01)
+            assert not served.node.quic._by_id
+
+
+async def test_many_requests_leave_nothing_behind(tmp_path: Path) -> None:
+    """Answered, cancelled and refused ones: aioquic and the connection know none of them afterwards."""
+    async with serving(tmp_path) as served, served.client() as client:
+        for _ in range(100):
+            await client.ask("GET", "/livez")
+            stream_id = await client.begin("GET", SSE)
+            client.quic.stop_stream(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+            unfinished = await client.begin("POST", API, KEY, last=False)
+            client.quic.reset_stream(unfinished, ErrorCode.H3_REQUEST_CANCELLED)
+            assert (await client.ask("POST", API, body=b"{}"))[0] == 401
+        connection = connection_of(served, client)
+        await idle(connection)
+        while len(connection._quic._streams) > 10:  # noqa: ASYNC110 - the node tells nobody
+            await trio.sleep(0.01)
+        assert connection._http is not None
+        assert len(connection._http._stream) < 10
+        assert not served.node.served.parts.sessions
+
+
+async def test_a_body_too_long_is_refused_and_not_read(tmp_path: Path) -> None:
+    """413 while the client is still sending, and the request to send no more."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = await client.begin("POST", API, KEY, last=False)
+        await client.send(stream_id, b" " * 6000, last=False)
+        await client.until(lambda: stream_id in client.ended)
+        assert client.fields[stream_id][b":status"] == b"413"
+        sender = client.quic._streams[stream_id].sender
+        await client.until(lambda: sender._reset_error_code is not None)
+        assert (await client.ask("GET", "/livez"))[0] == 200
+
+
+async def test_a_head_without_end_ends_the_connection(tmp_path: Path) -> None:
+    """More than `http_server.head_bytes_max` of one frame of fields is not kept."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = client.quic.get_next_available_stream_id()
+        frame = encode_uint_var(FrameType.HEADERS) + encode_uint_var(2**30) + b"x" * 20_000
+        client.quic.send_stream_data(stream_id, frame)
+        await client.transmit()
+        with pytest.raises(AssertionError, match="too long"):
+            await client.until(lambda: False)
+        assert client.over is not None
+        assert client.over.error_code == ErrorCode.H3_EXCESSIVE_LOAD
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[(b":method", b"GET"), (b":authority", b"a")], [(b":method", b"CONNECT"), (b":authority", b"a")]],
+)
+async def test_a_request_that_is_none_ends_its_stream(
+    tmp_path: Path, fields: list[tuple[bytes, bytes]]
+) -> None:
+    """One without a path is reset and counted; the connection goes on."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = client.quic.get_next_available_stream_id()
+        client.http.send_headers(stream_id, fields, end_stream=True)
+        await client.transmit()
+        await client.until(lambda: stream_id in client.resets)
+        assert served.node.metrics.malformed["head"] == 1
+        assert (await client.ask("GET", "/livez"))[0] == 200
+
+
+async def test_a_connection_without_requests_ends(tmp_path: Path) -> None:
+    """After `http_server.keep_alive_s`, however much its client pings."""
+    async with serving(tmp_path, keep_alive_s=Duration(0.3)) as served, served.client() as client:
+        assert (await client.ask("GET", "/livez"))[0] == 200
+        while client.over is None:
+            client.quic.send_ping(1)
+            await client.transmit()
+            await trio.sleep(0.05)
+        assert client.over.error_code == ErrorCode.H3_NO_ERROR
+
+
+async def test_a_node_that_leaves_parts_from_its_clients(tmp_path: Path) -> None:
+    """A GOAWAY, and the end with the last response; before it the client is served as ever."""
+    async with serving(tmp_path) as served, served.client() as client, served.client() as other:
+        stream_id = await listening(client)
+        served.node.quic.leave()
+        await other.until_over()
+        assert (await client.ask("GET", "/livez"))[0] == 200
+        await served.node.served.publish("past:a", b'"still"')
+        await client.received(stream_id, b'"still"')
+        control = next(s for s in client.http._stream.values() if s.stream_type == 0)
+        assert control.stream_id in client.quic._streams
+        client.quic.stop_stream(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+        await client.transmit()
+        await client.until_over()
+        async with served.client() as newcomer:
+            assert (await newcomer.ask("GET", "/livez"))[0] == 200
+            await newcomer.until_over()
+        served.node.quic.leave(leaving=False)
+        async with served.client() as newcomer:
+            await listening(newcomer)
+
+
+async def test_a_node_that_stops_ends_when_all_have_been_served(tmp_path: Path) -> None:
+    """Idle connections end at once, others with their response; a further request is refused."""
+    async with serving(tmp_path) as served, served.client() as client, served.client() as other:
+        stream_id = await client.begin("POST", API, KEY, last=False)
+        await client.send(stream_id, b'{"channel":"past:a",', last=False)
+        connection = connection_of(served, client)
+        while not connection._requests:  # noqa: ASYNC110 - the node tells nobody
+            await trio.sleep(0.01)
+        await served.node.stop()
+        await other.until_over()
+        late = await client.begin("GET", "/livez")
+        await client.until(lambda: late in client.resets)
+        assert client.resets[late] == ErrorCode.H3_REQUEST_REJECTED
+        await client.send(stream_id, b'"data":1}', last=True)
+        await client.until(lambda: stream_id in client.ended)
+        assert b"offset" in client.bodies[stream_id]
+        await client.until_over()
+        assert not served.node.quic._connections
+
+
+async def test_a_handshake_without_end_is_forgotten(tmp_path: Path) -> None:
+    """After `http_server.head_deadline_s` nothing is left of it."""
+    async with serving(tmp_path, head_deadline_s=Duration(0.2)) as served:
+        address = served.node.door.addresses[0]
+        client = Http3Client(address, served.options)
+        await client.sock.bind(("127.0.0.1", 0))
+        client.quic.connect(address, now=trio.current_time())
+        await client.transmit()
+        while not served.node.quic._connections:  # noqa: ASYNC110 - the node tells nobody
+            await trio.sleep(0.01)
+        while served.node.quic._connections:  # noqa: ASYNC110 - as above
+            await trio.sleep(0.01)
+        assert not served.node.quic._handshakes
+        assert not served.node.quic._by_id
+        client.sock.close()
