@@ -63,9 +63,10 @@ function makeRow(name) {
 }
 
 function fillRow(row, node) {
-  const [state, tone] = NODE_STATES[node.state] ?? [node.state, ""];
+  const forNats = Boolean(node.leaving?.cut_off);
+  const [state, tone] = node.broker_outage && (forNats || node.state === "NOT_READY") ? ["cut off", "bad"] : (NODE_STATES[node.state] ?? [node.state, ""]);
   text(row, ".name", node.name);
-  text(row, ".state", node.leaving?.phase === "EMPTY" ? "drained" : state).dataset.tone = tone;
+  text(row, ".state", node.leaving?.phase === "EMPTY" && !forNats ? "drained" : state).dataset.tone = tone;
   text(row, ".reason", node.reason);
   const share = node.capacity ? node.connections / node.capacity : 0;
   const meter = row.querySelector("meter");
@@ -79,7 +80,7 @@ function fillRow(row, node) {
   text(row, ".memory", `${Math.round(node.memory_bytes / 2 ** 20)} MiB`);
   text(row, ".version", node.version);
   const leaving = node.state === "LEAVING";
-  row.querySelector(".drain").hidden = leaving;
+  row.querySelector(".drain").hidden = leaving && !forNats;
   row.querySelector(".undrain").hidden = !leaving || Boolean(node.leaving?.on_its_own);
 }
 
@@ -94,7 +95,7 @@ function makePlan(id) {
 }
 
 function fillPlan(item, plan) {
-  text(item, ".kind", plan.kind === "REBALANCE" ? "Rebalance" : "Drain");
+  text(item, ".kind", plan.kind === "REBALANCE" ? "Rebalance" : plan.cut_off ? "Cut off from NATS" : "Drain");
   text(item, ".id", plan.id.slice(0, 8));
   text(item, "h3 .state", plan.state.toLowerCase()).dataset.tone = TONES[plan.state] ?? "";
   text(item, ".plan-note", plan.note);
