@@ -39,9 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 3
     grpc_nodes: int = 2
     nats_servers: int = 1
+    consul: bool = False
     clients: int = 300
     slow_clients: int = 0
-    consul: bool = False
     deliveries_per_s: float = 2000.0
     duration_s: float = 30.0
     transports: tuple[str, ...] = ()

@@ -93,6 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
             nodes=arguments.nodes,
             grpc_nodes=arguments.grpc_nodes,
             nats_servers=arguments.nats_servers,
+            consul=arguments.consul,
             ready_file=arguments.ready_file,
             api_key=arguments.api_key,
             report=arguments.report,
@@ -106,7 +107,6 @@ def _run(arguments: argparse.Namespace) -> int:
             outcome = trio.run(partial(_until_told, Runner(experiment, settings, screen.show)))
     except* (Skipped, Failed) as group:
         raise UserError(f"{_first(group)}") from group
-            consul=arguments.consul,
     if arguments.json:
         print(json.dumps(_as_json(outcome)))
     else:
