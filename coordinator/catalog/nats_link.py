@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -122,6 +122,26 @@ class Link:
         """End the connection; what goes wrong in that is of no interest."""
         with trio.CancelScope(shield=True), contextlib.suppress(CatalogUnavailable):
             await _await(self._loop, self._client.close(), _CLOSE_DEADLINE_S)
+
+
+@contextlib.asynccontextmanager
+async def open_loop() -> AsyncIterator[trio_asyncio.TrioEventLoop]:
+    """A loop for nats-py, which outlives what nats-py leaves behind.
+
+    Looking a name up cannot be cancelled: the failure of an attempt that took too long comes when nobody
+    waits for it any more, and on a loop of trio-asyncio it would end the program.
+    """
+    async with trio_asyncio.open_loop() as loop:
+        loop.set_exception_handler(_nobody_waits)
+        yield loop
+
+
+def _nobody_waits(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if not isinstance(error, (OSError, nats.errors.Error)):
+        loop.default_exception_handler(context)
+        return
+    logger.info("an attempt that was given up has failed, too", reason=str(error) or type(error).__name__)
 
 
 async def connect(loop: trio_asyncio.TrioEventLoop, access: NatsAccess, name: str) -> Link:

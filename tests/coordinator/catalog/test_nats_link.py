@@ -1,16 +1,22 @@
 """The connection of nats-py: how it logs in, and that it keeps to TLS where that was wanted."""
 
+import asyncio
+import gc
+import socket
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 import trio_asyncio
 import trustme
+from structlog.testing import capture_logs
 
 from coordinator.catalog.access import NatsAccess, TlsFiles
 from coordinator.catalog.interface import CatalogUnavailable
-from coordinator.catalog.nats_link import connect
+from coordinator.catalog.nats_link import connect, open_loop
 from tests.nats_server import NatsServer
+from tests.patience import PATIENCE_S
 
 LOGIN = 'authorization { user: "ann", password: "a/b@c" }'
 SEED = "SUAMQ6MRD3OIIIAA6GEVQ4TYKVEGOEDLNEJ3NMS7PLKSH2FSFKSGMFWWRM"
@@ -19,7 +25,7 @@ SEED = "SUAMQ6MRD3OIIIAA6GEVQ4TYKVEGOEDLNEJ3NMS7PLKSH2FSFKSGMFWWRM"
 async def greet(access: NatsAccess) -> bytes:
     """Connect, and ask something of JetStream."""
     failure: CatalogUnavailable
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with trio_asyncio.open_loop() as loop:
             try:
                 link = await connect(loop, access, "test")
@@ -50,6 +56,26 @@ async def test_tokens() -> None:
     with NatsServer('authorization { token: "se:cret" }') as server:
         assert await greet(NatsAccess(url=server.url, token="se:cret"))
         assert await greet(NatsAccess(url=server.url.replace("//", "//se%3Acret@")))
+
+
+async def test_what_fails_when_nobody_waits_for_it_harms_nobody() -> None:
+    """In a cluster that starts, names are not known yet, and to be told so can take longer than one waits."""
+
+    async def look_up() -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def leave_behind() -> None:
+        abandoned = asyncio.ensure_future(look_up())
+        await asyncio.wait([abandoned])
+
+    with trio.fail_after(PATIENCE_S), capture_logs() as logs:
+        async with open_loop() as loop:
+            await loop.run_aio_coroutine(leave_behind())
+            gc.collect()
+            await trio.testing.wait_all_tasks_blocked()
+    assert [(each["log_level"], each["reason"]) for each in logs] == [
+        ("info", "[Errno -2] Name or service not known")
+    ]
 
 
 async def test_a_wrong_login_is_said() -> None:
