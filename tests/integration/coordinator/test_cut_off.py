@@ -18,8 +18,11 @@ from tests.integration.coordinator.load import (
     assert_nothing_lost,
     in_time,
 )
-from tests.integration.coordinator.processes import CoordinatorProcess
+from tests.integration.coordinator.processes import TOKEN, CoordinatorProcess
+from tests.integration.coordinator.test_page import PLANS, ROWS
+from tests.integration.javascript import NEEDS_NODE, Program
 from tests.integration.proxy import Proxy
+from tests.integration.test_demo_page import CHROMIUM, Tab
 from tests.nats_server import NatsServer
 from tests.patience import PATIENCE_S
 
@@ -34,7 +37,7 @@ SHARE = 0.03
 class Place:
     """Three nodes with a proxy each between them and NATS, and a coordinator; both meet in Consul."""
 
-    def __init__(self, directory: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, directory: Path, stack: contextlib.ExitStack, share: float) -> None:
         self.consul = stack.enter_context(ConsulServer())
         self.nats = stack.enter_context(NatsServer())
         self.proxies: dict[str, Proxy] = {}
@@ -60,7 +63,7 @@ class Place:
             cluster = stack.enter_context(Cluster(own, 0, self.nats.url, **options))
             cluster.nodes.append(cluster.start_node(name))
             self.proxies[name], self.nodes[name] = proxy, cluster.nodes[0]
-        told = ["--consul", self.consul.url, "--set", f"coordinator.connect_share={SHARE}"]
+        told = ["--consul", self.consul.url, "--set", f"coordinator.connect_share={share}"]
         self.coordinator = stack.enter_context(CoordinatorProcess(directory, "one", self.nats.url, *told))
 
     def node(self, name: str) -> dict[str, Any]:
@@ -81,9 +84,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     with contextlib.ExitStack() as stack:
-        yield Place(tmp_path, stack)
+        yield Place(tmp_path, stack, getattr(request, "param", SHARE))
 
 
 async def test_clients_of_a_node_that_is_cut_off_go_to_the_others(place: Place) -> None:
@@ -160,4 +163,48 @@ async def test_when_all_are_cut_off_everybody_stays(place: Place) -> None:
         await all_caught_up(clients, second)
         assert not any(client.closes or client.pauses for client in clients.all)
         assert_nothing_lost(clients, second)
+        nursery.cancel_scope.cancel()
+
+
+def call_back(coordinator: CoordinatorProcess) -> None:
+    """As an operator who sees on the page that node-1 is cut off, and wants it to keep its clients."""
+    with Program("demo_page.mjs", CHROMIUM) as browser:
+        browser.expect("launched")
+        page = Tab(browser, f"{coordinator.http}/")
+        page.do("fill", selector="#token", text=TOKEN)
+        page.do("click", selector="#login button")
+        row = f"{ROWS}:has-text('node-1')"
+        page.shows("cut off from NATS for", row)
+        page.shows("Cut off from NATS", f"{PLANS}:has-text('node-1')")
+        page.do("click", selector=f"{row} .undrain")
+        page.shows("node-1 goes back into rotation", "#result")
+        page.shows("the broker has been away", row)
+        page.shows("cut off", f"{row} .state")
+        assert browser.left("trouble") == []
+
+
+@NEEDS_NODE[0]
+@NEEDS_NODE[1]
+@NEEDS_NODE[2]
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on the PATH")
+@pytest.mark.parametrize("place", [SHARE / 20], indirect=True, ids=["slowly"])
+async def test_an_operator_sees_it_and_calls_the_node_back(place: Place) -> None:
+    """It keeps the clients that it still has, for as long as it is cut off, and serves when that is over."""
+    clients = Clients([CHANNELS[number % 20] for number in range(60)], place.coordinator.port)
+    await in_time(lambda: len(place.coordinator.nodes()) == 3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clients.run)
+        await clients.until_settled(PATIENCE_S)
+        await place.cut("node-1")
+        await in_time(lambda: place.node("node-1")["state"] == "LEAVING")
+        await trio.to_thread.run_sync(call_back, place.coordinator)
+        await in_time(lambda: {plan["state"] for plan in place.plans()} == {"FAILED", "CANCELLED"})
+        left, lost_s = clients.on("node-1"), place.node("node-1")["broker_lost_s"]
+        assert left > 0
+        await in_time(lambda: place.node("node-1")["broker_lost_s"] > lost_s + 2 * LOST_MAX_S)
+        assert clients.on("node-1") == left
+        assert len(place.plans()) == 2
+        place.heal("node-1")
+        await in_time(lambda: place.node("node-1")["state"] == "SERVING")
         nursery.cancel_scope.cancel()
