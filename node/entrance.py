@@ -8,6 +8,7 @@ import trio
 from node.access.api_key import ApiKeyCheck
 from node.api.envelope import JsonApi
 from node.api.methods import Api
+from node.config.alt_svc import alt_svc_line
 from node.config.options import Config
 from node.door.asgi_app import AsgiApp
 from node.door.asgi_pages import endpoints
@@ -108,7 +109,8 @@ def open_entrance(parts: Parts, api: Api, readiness: Readiness, *, clients: bool
     """
     config, metrics = parts.config, parts.metrics
     streams, websockets = routes(parts) if clients else ({}, {})
-    http_api = HttpApi(JsonApi(api), ApiKeyCheck(config.http_api), config.http_api, metrics)
+    check, told = ApiKeyCheck(config.http_api), alt_svc_line(config.http_server)
+    http_api = HttpApi(JsonApi(api), check, config.http_api, metrics, told)
     demo = demo_page(config.demo.peers) if config.demo.enabled else None
     app = AsgiApp(
         endpoints(metrics, readiness.refusal, demo, readiness.caution),
@@ -123,7 +125,7 @@ def open_entrance(parts: Parts, api: Api, readiness: Readiness, *, clients: bool
     hand_over = HandOver(app, config, metrics)
     paths: dict[str, Handler] = {**streams, **websockets, PATH: http_api.serve, PREFIX: http_api.serve}
     door = Door(config.http_server, paths, hand_over.serve, parts.timers, metrics)
-    if clients and config.http_server.http3.enabled:
+    if config.http_server.http3.enabled:
         return HttpEntrance(door, hand_over, _open_quic(app, config, metrics, door.tls))
     return HttpEntrance(door, hand_over)
 

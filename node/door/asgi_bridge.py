@@ -25,7 +25,7 @@ Handler = Callable[[Connection, Head], Awaitable[bool]]
 # After its handler has ended, how long a client may take for what it has not read yet.
 _LAST_BYTES_S = 5.0
 # What the server in between says itself, in its own way.
-_HOP_FIELDS = frozenset((b"connection", b"date", b"keep-alive", b"transfer-encoding", b"upgrade"))
+_HOP_FIELDS = frozenset((b"alt-svc", b"connection", b"date", b"keep-alive", b"transfer-encoding", b"upgrade"))
 # A handshake's own fields are made anew: over HTTP/2 there are none (RFC 8441), and extensions are refused.
 _HANDSHAKE_FIELDS = frozenset(
     (

@@ -15,6 +15,7 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
+from node.config.alt_svc import alt_svc
 from node.config.options import Config
 from node.door.asgi_request import Message, Receive, Scope, Send
 from node.door.connection import Connection
@@ -215,6 +216,8 @@ def _hypercorn_config(config: Config, metrics: Counts) -> HypercornConfig:
     options = HypercornConfig()
     options.logger_class = cast("Any", lambda _: _Log(metrics))
     options.include_server_header = False
+    if told := alt_svc(config.http_server):
+        options.alt_svc_headers = [told]
     options.h11_max_incomplete_size = config.http_server.head_bytes_max
     options.h2_max_header_list_size = config.http_server.head_bytes_max
     options.keep_alive_timeout = config.http_server.keep_alive_s

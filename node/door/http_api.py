@@ -46,13 +46,17 @@ class HttpApi:
         check: whose key is ours.
         options: limits of a body.
         metrics: refused requests are counted there.
+        fields: header lines of every answer of a method, each with its CRLF.
     """
 
-    def __init__(self, api: JsonApi, check: ApiKeyCheck, options: HttpApiOptions, metrics: Metrics) -> None:
+    def __init__(
+        self, api: JsonApi, check: ApiKeyCheck, options: HttpApiOptions, metrics: Metrics, fields: str = ""
+    ) -> None:
         self._api = api
         self._check = check
         self._options = options
         self._metrics = metrics
+        self._fields = fields
 
     async def serve(self, connection: Connection, head: Head) -> bool:
         """See Handler. Cancellation: what was being published may or may not be."""
@@ -68,6 +72,7 @@ class HttpApi:
             answer.status,
             answer.body,
             content_type=answer.content_type,
+            fields=self._fields,
             connection=connection_header(head, keep_alive=keep_alive),
         )
         return await connection.send_answer(data, keep_alive=keep_alive)

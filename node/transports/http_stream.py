@@ -7,6 +7,7 @@ cannot be served now is told so with 503, after which SDKs wait.
 from collections.abc import Sequence
 
 from node.commands import handle
+from node.config.alt_svc import alt_svc_line
 from node.protocol.errors import RemoteProtocolError
 from node.protocol.json_codec import JSON_CODEC
 from node.protocol.messages import Command
@@ -69,7 +70,7 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     try:
         await handle(transport.session, commands[0])
         if transport.refused is None:
-            transport.start(stream_head(content_type, cross_origin))
+            transport.start(stream_head(content_type, cross_origin + alt_svc_line(parts.config.http_server)))
             del head, cross_origin
             await serve_commands(transport.session, commands[1:])
             del commands

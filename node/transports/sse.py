@@ -7,6 +7,7 @@ ends at once, after saying when to come back, and a status is for what coming ba
 import structlog
 
 from node.commands import handle
+from node.config.alt_svc import alt_svc_line
 from node.protocol.messages import Command
 from node.session import Parts
 from node.transports.admission import check_origin, refuse
@@ -46,7 +47,9 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
     """
     name = "sse" if head.path == PLAIN_PATH else "uni_sse"
     cross_origin = cross_origin_fields(head, parts)
-    response = stream_head("text/event-stream; charset=utf-8", cross_origin)
+    response = stream_head(
+        "text/event-stream; charset=utf-8", cross_origin + alt_svc_line(parts.config.http_server)
+    )
     try:
         check_origin(head, parts)
         if check_method(head, _METHODS[name]):

@@ -22,14 +22,14 @@ from node.transports.stream_framing import UNI_LINES, StreamFraming
 IGNORED_BYTES_MAX = 65_536
 
 
-def stream_head(content_type: str, cross_origin: str) -> bytes:
+def stream_head(content_type: str, fields: str) -> bytes:
     """The head of a response without an end, which no proxy is to store or collect.
 
     Source: the protocol reference, section 2.3.
 
     Args:
         content_type: of the stream.
-        cross_origin: see `cross_origin_fields`.
+        fields: further header lines, each with its CRLF.
     """
     return (
         "HTTP/1.1 200 OK\r\n"
@@ -38,7 +38,7 @@ def stream_head(content_type: str, cross_origin: str) -> bytes:
         "Pragma: no-cache\r\n"
         "X-Accel-Buffering: no\r\n"
         "Connection: close\r\n"
-        f"{cross_origin}\r\n"
+        f"{fields}\r\n"
     ).encode()
 
 

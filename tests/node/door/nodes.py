@@ -10,6 +10,7 @@ from node.access.api_key import ApiKeyCheck
 from node.api.envelope import JsonApi
 from node.api.methods import Api
 from node.broker.interface import Broker
+from node.config.alt_svc import alt_svc_line
 from node.config.options import Config, Duration, HttpApiOptions
 from node.door.asgi_app import AsgiApp
 from node.door.asgi_pages import endpoints
@@ -38,7 +39,8 @@ class Node:
         self.clients: list[Client] = []
         broker: Broker = FakeBroker()  # type: ignore[assignment]  # only history_remove would need one
         api = Api(parts.publisher, parts.channels, broker, parts.rules, list, parts.metrics)
-        self.http_api = HttpApi(JsonApi(api), ApiKeyCheck(config.http_api), config.http_api, parts.metrics)
+        check, told = ApiKeyCheck(config.http_api), alt_svc_line(config.http_server)
+        self.http_api = HttpApi(JsonApi(api), check, config.http_api, parts.metrics, told)
         streams, websockets = routes(parts)
         pages = endpoints(parts.metrics, lambda: self.not_ready, demo_page())
         self.app = AsgiApp(

@@ -154,3 +154,22 @@ async def test_what_the_machine_does_not_take_is_sent_later(
             status, body = await client.ask("GET", "/")
             assert (status, body[-8:]) == (200, b"</html>\n")
         assert served.node.quic._unsent
+
+
+async def test_answers_over_tcp_tell_of_it(tmp_path: Path) -> None:
+    """With the port outside: pages by hypercorn and the server API's fast path; not over HTTP/3 itself."""
+    http3 = Http3Options(enabled=True, announced_port=443)
+    async with serving(tmp_path, http3=http3) as served:
+        context = served.authority.client_context()
+        for request in (b"GET /livez HTTP/1.1\r\n", b"POST /api/info HTTP/1.1\r\nX-API-Key: secret\r\n"):
+            plain = await trio.open_tcp_stream(*served.node.door.addresses[0])
+            stream = trio.SSLStream(plain, context, server_hostname="localhost", https_compatible=True)
+            await stream.send_all(request + b"Host: localhost\r\nContent-Length: 0\r\n\r\n")
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += await stream.receive_some()
+            assert head.lower().count(b'\r\nalt-svc: h3=":443"; ma=3600\r\n') == 1
+            await plain.aclose()
+        async with served.client() as client:
+            await client.ask("GET", "/livez")
+            assert b"alt-svc" not in client.fields[0]
