@@ -3,17 +3,12 @@
 import argparse
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from deploy.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-# A gRPC node's tests run apart: a process that imported the coordinator's trio-asyncio has another asyncio.
-APART = "tests/node/grpc"
-# See pytest's exit codes.
-_NOTHING_CHOSEN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("pytest") is None:
         raise UserError("pytest is not installed here: run it through the launcher, ./broadcast test")
     os.chdir(ROOT)
-    status = 0
-    if not any(Path(word.partition("::")[0]).exists() for word in arguments.rest):
-        command = [sys.executable, *pytest_arguments(arguments), APART]
-        status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own program
-        arguments.rest.append(f"--ignore={APART}")
-    if status in (0, _NOTHING_CHOSEN):
-        os.execv(sys.executable, [sys.executable, *pytest_arguments(arguments)])  # noqa: S606 - the purpose
-    return status
+    os.execv(sys.executable, [sys.executable, *pytest_arguments(arguments)])  # noqa: S606 - the purpose
 
 
 def pytest_arguments(arguments: argparse.Namespace) -> list[str]:
