@@ -1,4 +1,12 @@
 """What holds for all tests."""
 
+import hypothesis
+
 # Keeps asyncio as it is now: before the coordinator's trio-asyncio is imported.
 import tests.plain_asyncio  # noqa: F401
+
+# A machine that stands still for a moment says nothing about the code under test.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
