@@ -8,8 +8,8 @@ hub writes to its outbox.
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import urandom
 from typing import Protocol
-from uuid import uuid4
 
 import structlog
 import trio
@@ -129,7 +129,7 @@ class Session:
     def __init__(self, transport: Transport, parts: Parts) -> None:
         self.transport = transport
         self.parts = parts
-        self.client = str(uuid4())
+        self.client = _client_id()
         self.user = ""
         self.certified_user = ""
         self.conn_info = NO_DATA
@@ -363,3 +363,9 @@ class Session:
         for subscription in self.subscriptions.values():
             self.parts.channels.leave(subscription)
         self.subscriptions.clear()
+
+
+def _client_id() -> str:
+    """A random UUID (RFC 9562, version 4) as text, in less than half the time of the `uuid` module."""
+    text = urandom(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

@@ -69,6 +69,14 @@ class Connection:
         self.received += data
         return bool(data)
 
+    def glance(self) -> None:
+        """Take what is there already, without waiting: who stood in a backlog has sent its request by now.
+
+        What goes wrong is found again by who waits.
+        """
+        with suppress(OSError):
+            self.received += self.sock.recv(_RECEIVE_BYTES)
+
     async def _receive_more(self) -> bytes:
         while True:
             # Waiting first costs less than trying first: after an answer the next request is never there yet.

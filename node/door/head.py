@@ -90,6 +90,8 @@ class Head:
 
     def query_all(self, name: str) -> list[str]:
         """All values of a query parameter, in the order they were sent."""
+        if not self.query_string:
+            return []
         return [value for key, value in parse_qsl(self.query_string, keep_blank_values=True) if key == name]
 
 

@@ -6,7 +6,7 @@ protocol: connect first and once, commands in order, a pong only after a ping.
 """
 
 from collections.abc import Mapping
-from enum import Enum, StrEnum
+from enum import StrEnum
 from types import MappingProxyType
 
 from node.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -81,7 +81,7 @@ def request_of(command: Command) -> tuple[Kind, Request | None]:
     raise RemoteProtocolError("a command with an id holds no request that exists")
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a session stands; the value completes the sentence "the session ..."."""
 
     NEW = "has not been connected"
@@ -92,7 +92,7 @@ class State(Enum):
     CLOSED = "is closed"
 
 
-class Event(Enum):
+class Event(StrEnum):
     """What happens to a session."""
 
     # The client's doing.
