@@ -34,6 +34,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         publishers: how many share the publishing.
         payload_bytes: the smallest and the largest publication.
         moves_per_s: how many clients a second leave by themselves and go elsewhere.
+        run: before the number of every channel: on a cluster that outlives the run, the next one would find
+            what this one left, and the servers would take its publications for repetitions.
         history_namespace: before the colon of channels that keep history.
         plain_namespace: before the colon of those that do not.
     """
@@ -46,6 +48,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     transports: tuple[str, ...] = ("websocket",)
     history_channels: int = 20
     plain_channels: int = 5
+    run: str = ""
     channels_per_client: int = 1
     deliveries_per_s: float = 2000.0
     publishers: int = 4
@@ -72,8 +75,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     def channels(self) -> tuple[str, ...]:
         """All channels, those with history first."""
         return (
-            *(f"{self.history_namespace}:{number}" for number in range(self.history_channels)),
-            *(f"{self.plain_namespace}:{number}" for number in range(self.plain_channels)),
+            *(f"{self.history_namespace}:{self.run}{number}" for number in range(self.history_channels)),
+            *(f"{self.plain_namespace}:{self.run}{number}" for number in range(self.plain_channels)),
         )
 
     @property

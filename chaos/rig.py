@@ -22,6 +22,8 @@ from chaos.history import FaultChanged, HistoryWriter, Note, Phase, Rebalance, R
 from chaos.recorded import Recorded
 from chaos.settings import Settings
 from chaos.targets.interface import Failed, Skipped, Target
+from chaos.targets.kubernetes import Kubernetes
+from chaos.targets.kubernetes_api import Api
 from chaos.targets.local import Local
 from chaos.workers import Worker
 from chaos.workload.spec import Command, NodeAddress, Spec
@@ -194,6 +196,9 @@ class Rig:
             paths = sorted(self.directory.glob("*.jsonl"))
             recorded = self.recorded = await trio.to_thread.run_sync(Recorded.load, paths)
             bounds = msgspec.convert(self.settings.bounds, Bounds)
+            if self.settings.target == "kubernetes":
+                # What a pod uses of files and memory is known to its machine only.
+                bounds = msgspec.structs.replace(bounds, requires=bounds.requires - {"leaks"})
             self.verdicts = await trio.to_thread.run_sync(judge, recorded, bounds)
         return self.verdicts
 
@@ -297,6 +302,15 @@ async def open_rig(settings: Settings, directory: Path) -> AsyncIterator[Rig]:
     Raises:
         Skipped: the cluster does not start.
     """
+    if settings.target == "kubernetes":
+        installed = Kubernetes(Api(), settings.installation, settings.nodes)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(installed.run)
+            rig = Rig(settings, installed, directory, nursery)
+            nursery.start_soon(installed.follow, rig.nodes_changed)
+            yield rig
+            nursery.cancel_scope.cancel()
+        return
     chance = random.Random(f"{settings.seed}/links")  # noqa: S311 - no secret
     ready_file = Path(settings.ready_file) if settings.ready_file else None
     target = Local(
@@ -328,6 +342,7 @@ def workload_of(settings: Settings, nodes: Sequence[NodeAddress]) -> Workload:
         seed=settings.seed,
         duration_s=_PUBLISHING_MAX_S,
         nodes=settings.nodes,
+        run=f"{time.time():.0f}-" if settings.ready_file or settings.target == "kubernetes" else "",
         clients=settings.clients,
         slow_clients=settings.slow_clients,
         transports=transports,

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ready_file: of a cluster that runs, "" to start one.
         api_key: of that cluster.
         report: directory for the report.
+        target: where the cluster is: on this machine, or an installation of the chart.
+        installation: of the chart: the name of the nodes' Deployment, in the namespace of the run's pod.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: str = ""
     api_key: str = ""
     report: str = ""
+    target: Literal["local", "kubernetes"] = "local"
+    installation: str = "broadcast-cluster"
 
 
 def make_directory(settings: Settings) -> Path:

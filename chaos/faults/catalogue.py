@@ -14,6 +14,7 @@ from chaos.faults.node_drain import NodeDrain
 from chaos.faults.node_hang import NodeHang
 from chaos.faults.node_kill import NodeKill
 from chaos.faults.node_term import NodeTerm
+from chaos.faults.pods import RollOut, Scale
 from chaos.faults.reconnect_storm import ReconnectStorm
 from chaos.faults.slow_clients import SlowClients
 from chaos.proxy import CLEAR, Conditions
@@ -23,6 +24,8 @@ FAULTS: dict[str, MakeFault] = {
     "node-term": NodeTerm,
     "node-hang": NodeHang,
     "node-drain": NodeDrain,
+    "roll-out": RollOut,
+    "scale": Scale,
     "nats-kill": NatsKill,
     "coordinator-kill": CoordinatorKill,
     "consul-kill": ConsulKill,

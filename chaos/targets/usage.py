@@ -32,7 +32,7 @@ class Usage:
             part: which; a node is asked for its metrics too, if it answers within a second.
             connect_rates: sessions a second that each node says it can take.
         """
-        connections = await self._connections(part) if part.kind == "node" and part.up else None
+        connected = await connections(part) if part.kind == "node" and part.up else None
         process = Path("/proc", str(part.pid))
         try:
             status = process.joinpath("stat").read_text().rpartition(")")[2].split()
@@ -49,7 +49,7 @@ class Usage:
             part.name,
             part.kind,
             pid=part.pid,
-            connections=connections,
+            connections=connected,
             files=files,
             memory_bytes=int(status[21]) * _PAGE_BYTES,
             tasks=int(status[17]),
@@ -57,10 +57,12 @@ class Usage:
             cpu=cpu,
         )
 
-    async def _connections(self, part: Part) -> int | None:
-        body = await get(part.url, "/metrics")
-        found = _CONNECTIONS.findall(body) if body else []
-        return int(sum(float(number) for number in found)) if body else None
+
+async def connections(node: Part) -> int | None:
+    """How many clients a node has, None if it does not answer within a second."""
+    body = await get(node.url, "/metrics")
+    found = _CONNECTIONS.findall(body) if body else []
+    return int(sum(float(number) for number in found)) if body else None
 
 
 async def get(url: str, path: str) -> bytes | None:

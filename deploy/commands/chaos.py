@@ -23,6 +23,7 @@ Examples:
   broadcast chaos run node-crash                       a cluster of its own, about a minute
   broadcast chaos run mixed --seed 7 --duration 10m    whatever seed 7 chooses, for ten minutes
   broadcast chaos run my.yaml --ready-file ready.json  a file of yours, on a cluster that runs
+  broadcast chaos run rollout --target kubernetes      on an installation of the chart, from a pod beside it
 
 The same files run with the official Chaos Toolkit: chaos run FILE.
 Exit codes: 0 every verdict is valid, 1 one is not, or nothing could be judged.
@@ -52,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ready-file", metavar="FILE", help="of a running cluster, see `up --ready-file`"
     )
     run_parser.add_argument("--api-key", metavar="KEY", help="of that cluster's server API")
+    run_parser.add_argument(
+        "--target",
+        choices=["local", "kubernetes"],
+        help="where: on this machine (default), or the chart's installation that kubectl is set to",
+    )
+    run_parser.add_argument("--namespace", metavar="NAME", help="of the installation (default: kubectl's)")
+    run_parser.add_argument(
+        "--installation", metavar="NAME", help="its Deployment (default: broadcast-cluster)"
+    )
     run_parser.add_argument("--report", metavar="DIR", help="where history and report go")
     run_parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     parser.epilog = _EPILOG
@@ -64,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from chaos.experiment import listed
+    from chaos.targets.reach import targets
 
     experiments = listed()
     if arguments.json:
@@ -71,7 +82,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, experiments))
     for name, one in experiments.items():
-        print(f"{name:<{width}}  {one.title}")
+        print(f"{name:<{width}}  {' '.join(targets(one)):<16}  {one.title}")
     return 0
 
 
@@ -79,6 +90,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from chaos.experiment import ExperimentError, path_of, read, settings_of
     from chaos.runner import Runner
     from chaos.targets.interface import Failed, Skipped
+    from chaos.targets.reach import unfit
+    from deploy.chaos_pod import in_pod, run_in_pod
 
     try:
         path = path_of(arguments.experiment)
@@ -97,9 +110,15 @@ def _run(arguments: argparse.Namespace) -> int:
             ready_file=arguments.ready_file,
             api_key=arguments.api_key,
             report=arguments.report,
+            target=arguments.target,
+            installation=arguments.installation,
         )
     except ExperimentError as error:
         raise UserError(str(error)) from error
+    if why := unfit(experiment, settings.target):
+        raise UserError(f"{settings.name} cannot run on the target {settings.target}: {why}")
+    if settings.target == "kubernetes" and not in_pod():
+        return run_in_pod(path, settings, sys.argv[2:], arguments.namespace or "")
     live = sys.stdout.isatty() and not arguments.json
     screen = LiveScreen(experiment.title) if live else Lines(sys.stderr if arguments.json else sys.stdout)
     try:

@@ -1,0 +1,111 @@
+"""Runs an experiment in a pod beside an installation of the chart, with kubectl, and brings its report."""
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaos.settings import Settings, make_directory
+from chaos.targets.kubernetes_api import ACCOUNT
+from deploy.errors import UserError
+
+_MANIFEST = Path(__file__).with_name("kubernetes") / "chaos.yaml"
+_POD = "broadcast-chaos"
+_REPORT = "/tmp/report"  # noqa: S108 - a volume of the pod's own
+_EXPERIMENT = "/tmp/experiment.yaml"  # noqa: S108 - as above
+_READY_MAX = "300s"
+# Of the command line: what only matters on this side, each with a value.
+_OURS = ("--namespace", "--report")
+
+
+def in_pod() -> bool:
+    """Whether this process is in a pod with a service account, and so can act by itself."""
+    return (ACCOUNT / "token").exists()
+
+
+def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], namespace: str) -> int:
+    """Run an experiment in a pod, and return its exit code; its report is here then.
+
+    Args:
+        experiment: its file.
+        settings: say where the report goes, and which installation it is.
+        arguments: of `broadcast chaos` on this side, `run NAME ...`.
+        namespace: of the installation, "" for kubectl's own.
+
+    Raises:
+        UserError: kubectl is missing, or there is no such installation, or the pod does not start.
+    """
+    kubectl = _Kubectl(namespace)
+    path = "{.spec.template.spec.containers[0].image}"
+    image = kubectl.said("get", "deployment", settings.installation, "-o", f"jsonpath={path}")
+    with _pod(kubectl, image):
+        kubectl.said(
+            "exec", "-i", _POD, "--", "dd", f"of={_EXPERIMENT}", "status=none", stdin=experiment.read_bytes()
+        )
+        told = ["run", _EXPERIMENT, *_without(arguments[2:], _OURS), "--report", _REPORT]
+        command = [*kubectl.command, "exec", _POD, "--", "broadcast", "chaos", *told]
+        done = subprocess.run(command, check=False)  # noqa: S603 - what was typed here
+        directory = make_directory(settings)
+        packed = kubectl.raw("exec", _POD, "--", "python", "-c", _PACK)
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(directory, filter="data")
+        print(f"the report is in {directory}")
+    return done.returncode
+
+
+# The image need not have `tar`.
+_PACK = f"import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode='w|').add({_REPORT!r}, '.')"
+
+
+class _Kubectl:
+    """kubectl with a namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.command = ["kubectl", *(["--namespace", namespace] if namespace else [])]
+
+    def raw(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """What it printed; raises UserError if it failed."""
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed words
+                [*self.command, *arguments], input=stdin, capture_output=True, check=False
+            )
+        except FileNotFoundError as error:
+            raise UserError("kubectl is needed for the target kubernetes, and is not on the PATH") from error
+        if done.returncode:
+            raise UserError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.decode().strip()}")
+        return done.stdout
+
+    def said(self, *arguments: str, stdin: bytes = b"") -> str:
+        """The same as text."""
+        return self.raw(*arguments, stdin=stdin).decode()
+
+
+@contextmanager
+def _pod(kubectl: _Kubectl, image: str) -> Iterator[None]:
+    """The pod of chaos.yaml, ready; nothing of it is left afterwards."""
+    quoted = json.dumps(image)[1:-1]
+    manifest = _MANIFEST.read_text().replace("@IMAGE@", quoted).encode()
+    kubectl.said("apply", "-f", "-", stdin=manifest)
+    try:
+        kubectl.said("wait", "--for=condition=Ready", f"pod/{_POD}", f"--timeout={_READY_MAX}")
+        yield
+    finally:
+        kubectl.said("delete", "--ignore-not-found", "--wait=true", "-f", "-", stdin=manifest)
+
+
+def _without(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Arguments without some options and their values."""
+    kept: list[str] = []
+    skipping = False
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if skipping:
+            skipping = False
+        elif name in options:
+            skipping = "=" not in argument
+        else:
+            kept.append(argument)
+    return kept

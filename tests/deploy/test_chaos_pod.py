@@ -1,0 +1,63 @@
+"""Tests of `deploy.chaos_pod`, with a kubectl that only notes what it is asked."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from chaos.experiment import listed, path_of, settings_of
+from deploy.chaos_pod import run_in_pod
+from deploy.errors import UserError
+
+KUBECTL = """#!/bin/sh
+echo "$@" >> "$NOTES"
+case "$*" in
+    *"get deployment"*) printf registry/app:7 ;;
+    *"apply -f"*) cat > "$NOTES.manifest" ;;
+    *" python -c "*) cat "$NOTES.tar" ;;
+    *" broadcast chaos "*) echo 'valid    lost'; exit 3 ;;
+esac
+"""
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the kubectl on the PATH notes, and beside it what it has to answer with."""
+    program = tmp_path / "bin" / "kubectl"
+    program.parent.mkdir()
+    program.write_text(KUBECTL)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    with tarfile.open(tmp_path / "notes.tar", "w") as archive:
+        entry = tarfile.TarInfo("./report.html")
+        entry.size = 2
+        archive.addfile(entry, io.BytesIO(b"ok"))
+    return tmp_path / "notes"
+
+
+def run(tmp_path: Path) -> int:
+    settings = settings_of(listed()["rollout"].configuration, report=str(tmp_path / "report"))
+    told = ["run", "rollout", "--target", "kubernetes", "--namespace", "here", "--report=x", "--seed", "7"]
+    return run_in_pod(path_of("rollout"), settings, told, "here")
+
+
+def test_the_run_is_in_a_pod_of_the_same_image(notes: Path, tmp_path: Path) -> None:
+    """The report is brought here, the exit code is the run's, and nothing of the pod is left."""
+    assert run(tmp_path) == 3
+    assert (tmp_path / "report" / "report.html").read_text() == "ok"
+    assert 'image: "registry/app:7"' in notes.with_suffix(".manifest").read_text()
+    asked = notes.read_text().splitlines()
+    assert all(line.startswith("--namespace here ") for line in asked)
+    (started,) = (line for line in asked if " broadcast chaos " in line)
+    told = "run /tmp/experiment.yaml --target kubernetes --seed 7 --report /tmp/report"
+    assert started.endswith(told)
+    assert " delete " in asked[-1]
+
+
+def test_without_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is said in a sentence."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="kubectl is needed"):
+        run(tmp_path)
