@@ -1,4 +1,4 @@
-"""Requests to `/emulation`, beside the streams of clients: at any node, until one takes it."""
+"""Requests to `/emulation`, beside the streams of clients: at any node, and at most once."""
 
 import contextlib
 import random
@@ -9,18 +9,19 @@ from chaos.workload.crowd import READ, WRITE, Crowd
 from chaos.workload.http import BadAnswer, answer_head, request
 from chaos.workload.publisher import Address
 
-_ANSWER_MAX_S = 1.0
+# The SDKs' time for a command.
+_ANSWER_MAX_S = 5.0
 _TRIES_MAX = 3
 _READ_BYTES = 4096
 _TAKEN = 204
-_UNKNOWN = 404
 
 
 class Post:
     """One request; a Member of the crowd. It lives until a node has answered or all hope is gone.
 
-    A node that does not answer is left for another, as what is in front of nodes does; the frame may then
-    arrive twice, and a command that comes twice is answered twice and heard once.
+    Where no connection can be made another node is tried, as what is in front of nodes does. A request of
+    which something was sent is never repeated, as no SDK does: its frame may have arrived, and a node that
+    gets a pong twice ends the session for good.
 
     Args:
         crowd: serves its sockets.
@@ -28,10 +29,12 @@ class Post:
         content_type: of the body.
         body: what it carries.
         chance: which node.
-        failed: told once, if no node took it, why.
+        failed: told once, if it is not known to have been taken, why.
     """
 
-    __slots__ = ("_body", "_content_type", "_crowd", "_failed", "_left", "_received", "_sock", "_unsent")
+    __slots__ = (
+        "_body", "_content_type", "_crowd", "_failed", "_left", "_received", "_sent", "_sock", "_unsent",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Post:
         self._sock: socket.socket | None = None
         self._unsent = b""
         self._received = b""
+        self._sent = False
         self._try()
 
     def _try(self) -> None:
@@ -76,6 +80,7 @@ class Post:
         try:
             if self._unsent and events & WRITE:
                 self._unsent = self._unsent[sock.send(self._unsent) :]
+                self._sent = True
                 if not self._unsent:
                     self._crowd.change(sock.fileno(), READ)
             if events & ~WRITE:
@@ -85,25 +90,18 @@ class Post:
                     return
                 self._received += data
                 answer = answer_head(self._received)
-                if answer is not None:
-                    self._answered(answer.status)
+                if answer is not None and answer.status == _TAKEN:
+                    self._close()
+                elif answer is not None:
+                    self._not_taken(f"HTTP {answer.status}")
         except BlockingIOError:
             return
         except (OSError, BadAnswer) as error:
             self._not_taken(str(error))
 
-    def _answered(self, status: int) -> None:
-        if status == _TAKEN:
-            self._close()
-        elif status == _UNKNOWN:
-            self._left.clear()  # no other node will know the session either
-            self._not_taken(f"HTTP {status}")
-        else:
-            self._not_taken(f"HTTP {status}")
-
     def _not_taken(self, reason: str) -> None:
         self._close()
-        if self._left:
+        if self._left and not self._sent:
             self._try()
         else:
             self._failed(reason)
