@@ -153,6 +153,8 @@ BANNED_CALLS = (
         "give it a bound, and decide what happens when it is full",
     ),
     ("node", "structlog.configure", "node/telemetry sets up logging"),
+    ("coordinator", "time.time", "the time of day jumps: use trio.current_time, or an argument"),
+    ("node/catalog", "time.time", "the time of day jumps: use trio.current_time, or an argument"),
     ("node", "time.sleep", "await trio.sleep: this stops every client of the node"),
     ("node", "socket.create_connection", "await trio.open_tcp_stream: this stops every client of the node"),
     ("deploy", "trio.open_process", "use deploy.processes.Child: it dies with its parent"),

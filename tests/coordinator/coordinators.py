@@ -30,20 +30,21 @@ class FakeCoordinator:
         store: CatalogStore,
         name: str = "one",
         settings: PlanSettings | None = None,
+        unix: Callable[[], float] = trio.current_time,
         **control: Any,
     ) -> None:
         self.catalog = FakeCatalog(store)
         self.telemetry = Telemetry(name=name)
         self.mirror = Mirror(self.catalog, TTL_S, TTL_S)
         settings = settings or PlanSettings()
-        self.service = Service(self.catalog, self.mirror, settings, self.telemetry, unix=trio.current_time)
+        self.service = Service(self.catalog, self.mirror, settings, self.telemetry, unix=unix)
         self.control = Control(
             self.catalog,
             self.mirror,
             ControlSettings(name=name, url=f"http://{name}:7000", **control),
             settings,
             self.telemetry,
-            unix=trio.current_time,
+            unix=unix,
         )
         self.scope = trio.CancelScope()
 
