@@ -84,7 +84,7 @@ def set_rates(
         if step.state != NodeStep.SENDING or not report or report.instance != step.instance:
             continue
         if plan.cut_off and (why := cut_off.held(report, elsewhere)):
-            step.note = why
+            step.note = step.note or why
         else:
             sending[kind(report)].append((plan, step, report))
     for each, senders in sending.items():

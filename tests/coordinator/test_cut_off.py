@@ -114,6 +114,10 @@ def test_an_empty_node_waits_for_its_broker_and_serves_again() -> None:
     leader.hear(lost(connections=0, leaving=going(Leaving.EMPTY, sent_away=1000)))
     assert leader.step(1000)["a"].action == Order.DRAIN
     assert leader.plans[0].steps[0].note == "empty; takes clients again when it is not cut off any more"
+    leader.hear(lost("b"), lost("c"))
+    leader.step(2)
+    assert leader.plans[0].steps[0].note.startswith("empty")
+    leader.hear(report("b"), report("c"))
     back = report("a", 0, leaving=going(Leaving.EMPTY, sent_away=1000))
     leader.hear(back)
     assert leader.step()["a"].action == Order.SERVE
