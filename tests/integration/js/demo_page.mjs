@@ -65,10 +65,15 @@ async function heard({ tab, what, times }) {
   return tabs.get(tab).evaluate(() => heard);
 }
 
+// The protocol by which the page came.
+async function protocol({ tab }) {
+  return tabs.get(tab).evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
+}
+
 // How far the page reaches to the right: more than its window means that it must be scrolled sideways.
 async function reach({ tab }) {
   return tabs.get(tab).evaluate(() => document.documentElement.scrollWidth);
 }
 
 tell("launched", { version: browser.version() });
-await serve({ open, close, shows, texts, fill, click, resize, screenshot, reach, listen, heard });
+await serve({ open, close, shows, texts, fill, click, resize, screenshot, reach, listen, heard, protocol });

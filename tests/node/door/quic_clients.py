@@ -78,6 +78,8 @@ class Http3Client:
 
     async def transmit(self) -> None:
         """Send what is to be sent."""
+        if self.quic.get_peer_address() is None:
+            return
         for data, address in self.quic.datagrams_to_send(trio.current_time()):
             await self.sock.sendto(data, address)
 
@@ -119,8 +121,9 @@ class Http3Client:
         return int(self.fields[stream_id][b":status"]), bytes(self.bodies[stream_id])
 
     async def received(self, stream_id: int, text: bytes) -> None:
-        """Wait until a response has it."""
-        await self.until(lambda: text in self.bodies[stream_id])
+        """Wait until a response has it, in what came last."""
+        body = self.bodies[stream_id]
+        await self.until(lambda: body.find(text, max(0, len(body) - 100_000)) >= 0)
 
     async def close(self) -> None:
         """Leave, and say so."""

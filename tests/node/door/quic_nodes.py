@@ -7,11 +7,12 @@ from pathlib import Path
 from aioquic.quic.configuration import QuicConfiguration
 from msgspec.structs import replace
 
-from node.config.options import Http3Options
+from node.config.options import ClientOptions, Http3Options
 from tests.node.door.authority import Authority
 from tests.node.door.clients import LOCAL
 from tests.node.door.nodes import Node, running
 from tests.node.door.quic_clients import Http3Client, configuration, connected
+from tests.node.transports.served import CONFIG
 
 
 class Served:
@@ -33,15 +34,18 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(directory: Path, **changes: object) -> AsyncIterator[Served]:
+async def serving(
+    directory: Path, client: ClientOptions = CONFIG.client, **changes: object
+) -> AsyncIterator[Served]:
     """A node that speaks HTTP/3.
 
     Args:
         directory: for its certificate.
+        client: the options of clients.
         changes: of `http_server`.
     """
     authority = Authority(directory)
     http3 = Http3Options(enabled=True)
     options = replace(LOCAL, **{"tls": authority.options, "http3": http3, **changes})
-    async with running(http_server=options) as node:
+    async with running(http_server=options, client=client) as node:
         yield Served(node, authority)

@@ -6,6 +6,7 @@ import pytest
 import trio
 from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import ErrorCode, FrameType
+from msgspec.structs import replace
 
 from node.config.options import Duration
 from node.door import asgi_bridge
@@ -13,6 +14,7 @@ from node.door.http3_connection import Http3Connection
 from node.door.http3_request import UNACKNOWLEDGED_BYTES_MAX
 from tests.node.door.quic_clients import Http3Client
 from tests.node.door.quic_nodes import Served, serving
+from tests.node.transports.served import CONFIG
 
 SSE = "/sse?channel=past:a"
 API = "/api/publish"
@@ -54,7 +56,12 @@ async def test_a_client_that_never_reads_is_closed_as_slow(
 ) -> None:
     """It costs what one client may, its session ends and is counted, and who reads misses nothing."""
     monkeypatch.setattr(asgi_bridge, "_LAST_BYTES_S", 0.2)
-    async with serving(tmp_path) as served, served.client() as reader, served.client() as client:
+    impatient = replace(CONFIG.client, close_deadline_s=Duration(0.2))
+    async with (
+        serving(tmp_path, impatient) as served,
+        served.client() as reader,
+        served.client() as client,
+    ):
         stream_id = await listening(client)
         reading = await listening(reader)
         stop_reading(client, monkeypatch)
@@ -63,7 +70,7 @@ async def test_a_client_that_never_reads_is_closed_as_slow(
         most = published = 0
         while not metrics.slow_clients:
             published += 1
-            await served.node.served.publish("past:a", b'{"n":%d,"x":"%s"}' % (published, b"x" * 20_000))
+            await served.node.served.publish("past:a", b'{"n":%d,"x":"%s"}' % (published, b"x" * 50_000))
             await reader.received(reading, b'{"n":%d,' % published)
             most = max(most, connection.unacknowledged(stream_id))
             assert published < 1000
@@ -151,7 +158,7 @@ async def test_a_head_without_end_ends_the_connection(tmp_path: Path) -> None:
     """More than `http_server.head_bytes_max` of one frame of fields is not kept."""
     async with serving(tmp_path) as served, served.client() as client:
         stream_id = client.quic.get_next_available_stream_id()
-        frame = encode_uint_var(FrameType.HEADERS) + encode_uint_var(2**30) + b"x" * 20_000
+        frame = encode_uint_var(FrameType.HEADERS) + encode_uint_var(2**30) + b"x" * 50_000
         client.quic.send_stream_data(stream_id, frame)
         await client.transmit()
         with pytest.raises(AssertionError, match="too long"):
