@@ -19,9 +19,10 @@ _numbers = itertools.count(1)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes that no test may harm.
 
-    Their times are short, and their history is long enough for whatever is published during a cut.
+    Their times are short, if longer than a busy machine stands still, and their history is long enough for
+    whatever is published during a cut.
     """
-    client = {"expired_close_delay": "1s", "ping_interval": "1s", "pong_timeout": "900ms"}
+    client = {"expired_close_delay": "1s", "ping_interval": "2s", "pong_timeout": "1900ms"}
     channel = {"without_namespace": {**OPEN_NAMESPACE, "history_size": 300}}
     options: dict[str, Any] = {"client": client, "channel": channel, "uni_sse": {"retry_ms": 20}}
     with Cluster(tmp_path_factory.mktemp("cluster"), **options) as cluster:

@@ -8,7 +8,6 @@ import trio
 from tests.deploy.pids import ended
 from tests.integration.cluster import API_KEY, NodeProcess
 from tests.integration.raw import CLOSE, CONNECT, Raw
-from tests.patience import PATIENCE_S
 
 KEY_FIELD = f"X-API-Key: {API_KEY}"
 SUBSCRIBE = json.dumps({"id": 2, "subscribe": {"channel": "news"}})
@@ -91,8 +90,7 @@ async def publish_on(raw: Raw, accepted: list[int], enough: trio.Event) -> None:
         return
 
 
-async def exit_status(node: NodeProcess, within_s: float = PATIENCE_S) -> int:
+async def exit_status(node: NodeProcess) -> int:
     """Wait for the node's end."""
-    with trio.fail_after(within_s):
-        await ended(node.process.pid)
+    await ended(node.process.pid)
     return node.process.wait()

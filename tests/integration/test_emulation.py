@@ -17,7 +17,7 @@ HISTORY = '{"id":2,"history":{"channel":"news","limit":0}}'
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Cluster]:
     """Two nodes that a test may harm."""
-    with Cluster(tmp_path, client={"insecure": True, "close_deadline_s": "0.5s"}) as cluster:
+    with Cluster(tmp_path, client={"insecure": True, "close_deadline_s": "2s"}) as cluster:
         yield cluster
 
 

@@ -12,18 +12,18 @@ from tests.integration.listeners import KEY_FIELD, Client, exit_status, publish_
 from tests.integration.raw import CLOSE, Raw
 
 WEBSOCKETS, EVENT_STREAMS = 150, 50
-RATE, QUIET_S, TIMEOUT_S = 100, 1.0, 12.0
+RATE, QUIET_S, WAIT_MAX_S, TIMEOUT_S = 100, 3.0, 6.0, 50.0
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[NodeProcess]:
-    """A node that waits for a second without arrivals and sends away a hundred per second."""
+    """A node that waits for some seconds without arrivals and sends away a hundred per second."""
     with Cluster(
         tmp_path,
         1,
-        client={"allow_anonymous_connect_without_token": True, "close_deadline_s": "1s"},
+        client={"allow_anonymous_connect_without_token": True, "close_deadline_s": "10s"},
         shutdown={"timeout": TIMEOUT_S},
-        drain={"arrivals_quiet_s": QUIET_S, "arrivals_wait_max_s": 5, "rate": RATE},
+        drain={"arrivals_quiet_s": QUIET_S, "arrivals_wait_max_s": WAIT_MAX_S, "rate": RATE},
         uni_sse={"retry_ms": 100},
     ) as cluster:
         yield cluster.nodes[0]
@@ -72,16 +72,16 @@ async def test_a_stopped_node_leaves_first_and_loses_nothing(node: NodeProcess) 
         assert (status, reason) == (503, b"the node is stopping\n")
         status, wait_s = await refused(node)
         assert (status, 1 <= wait_s <= 5) == (503, True)
+        # The last arrival is after this, and nobody is sent away before it was quiet, or before the maximum.
+        last_from = trio.current_time()
         assert (await ended_stream(node)).startswith(b"retry: ")
-        # The last of those two came now: nobody is sent away for a second.
-        quiet_from = trio.current_time()
         assert await exit_status(node) == 0
     assert trio.current_time() - stopped_at < TIMEOUT_S
-    told_at = sorted(client.told_at for client in clients)
-    assert told_at[0] >= quiet_from + QUIET_S - 0.3
-    # A receiving node never gets more than the rate in any second, and some for the ticks.
-    most = max(sum(start <= at < start + 1 for at in told_at) for start in told_at)
-    assert most <= RATE * 1.35, f"{most} in a second"
+    begins_at = min(last_from + QUIET_S, stopped_at + WAIT_MAX_S) - 0.3
+    # At no moment were more told than the rate allows, and some for the ticks. Counted from the beginning:
+    # on a machine that stood still many may hear late, and then at once, but none too early.
+    for number, told_at in enumerate(sorted(client.told_at for client in clients)):
+        assert told_at >= begins_at + (number - RATE * 0.35) / RATE, number
     for client in clients:
         assert client.values == list(range(len(client.values)))
         assert client.told == (3001, "shutdown")
@@ -114,18 +114,19 @@ async def test_arrivals_are_waited_for(node: NodeProcess) -> None:
         await subscribe(witness)
         node.process.send_signal(signal.SIGTERM)
         began_at = trio.current_time()
-        with trio.move_on_after(3):
-            while True:
-                with trio.move_on_after(QUIET_S / 2):
-                    assert (await witness.frame()).opcode != CLOSE
+        told = 0
+        while not told:
+            with trio.move_on_after(QUIET_S / 10):
+                told, _ = await witness.closed()
+            if not told:
                 await refused(node)
-        assert trio.current_time() - began_at >= 3
-        assert (await witness.closed())[0] == 3001
+        assert told == 3001
+        assert trio.current_time() - began_at >= WAIT_MAX_S - 0.3
 
 
 async def test_too_many_clients_at_once_are_sent_away(tmp_path: Path) -> None:
     """`client.connection_rate_limit`: of a hundred at once a few get in, the others get a 503."""
-    options = {"allow_anonymous_connect_without_token": True, "connection_rate_limit": 20}
+    options = {"allow_anonymous_connect_without_token": True, "connection_rate_limit": 5}
     with Cluster(tmp_path, 1, client=options) as cluster:
         statuses: list[int] = []
 
@@ -133,8 +134,9 @@ async def test_too_many_clients_at_once_are_sent_away(tmp_path: Path) -> None:
             async with await Raw.open(cluster.nodes[0].http) as raw:
                 statuses.append((await raw.upgrade("/connection/websocket")).status)
 
+        began_at = trio.current_time()
         async with trio.open_nursery() as nursery:
             for _ in range(100):
                 nursery.start_soon(come)
         assert set(statuses) == {101, 503}
-        assert statuses.count(101) <= 30
+        assert statuses.count(101) <= 5 * (2 + trio.current_time() - began_at)

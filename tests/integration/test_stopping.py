@@ -13,10 +13,10 @@ import trio
 from tests.integration.cluster import Cluster, NodeProcess
 from tests.integration.listeners import KEY_FIELD, Client, exit_status, publish_on, subscribe
 from tests.integration.raw import CLOSE, PING, PONG, Raw
-from tests.patience import PATIENCE_S
 
 WEBSOCKETS, EVENT_STREAMS = 200, 50
-CLOSE_DEADLINE_S, STOP_DEADLINE_S = 0.5, 4.0
+# A node waits for clients' goodbyes longer than a busy machine stands still, and has far more time to stop.
+CLOSE_DEADLINE_S, STOP_DEADLINE_S = 10.0, 50.0
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def a_node(directory: Path, stop_s: float = STOP_DEADLINE_S, **options: Any) -> 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[NodeProcess]:
-    """A node that gives clients half a second to say goodbye, and stops within four."""
+    """A node with time."""
     with a_node(tmp_path) as node:
         yield node
 
@@ -69,7 +69,7 @@ async def test_everybody_gets_what_was_accepted_and_is_told(node: NodeProcess) -
         await flowing.wait()
         before = len(accepted)
         node.process.send_signal(signal.SIGTERM)
-        assert await exit_status(node, STOP_DEADLINE_S) == 0
+        assert await exit_status(node) == 0
     for client in clients:
         assert client.values == list(range(len(client.values)))
         assert len(client.values) >= before
@@ -102,41 +102,43 @@ async def test_nobody_new_is_taken(node: NodeProcess) -> None:
         assert (await late_stream.answer()).status == 200
         assert 100 <= int((await late_stream.event())["retry"]) <= 200
         assert await late_stream.rest() == b""
-    assert await exit_status(node, STOP_DEADLINE_S) == 0
+    assert await exit_status(node) == 0
 
 
-async def test_a_client_that_never_reads_does_not_hold_it_up(node: NodeProcess) -> None:
+async def test_a_client_that_never_reads_does_not_hold_it_up(tmp_path: Path) -> None:
     """With a client's buffers full, the node waits for it as long as it gives clients, and exits 0."""
-    async with await Raw.open(node.http, receive_bytes=4096) as deaf:
-        await subscribe(deaf)
-        async with await Raw.open(node.http) as publisher:
-            for _ in range(8):
-                await publisher.post("/api/publish", {"channel": "news", "data": "x" * 500_000}, KEY_FIELD)
-        began_at = trio.current_time()
-        node.process.send_signal(signal.SIGTERM)
-        assert await exit_status(node, STOP_DEADLINE_S) == 0
-        assert trio.current_time() - began_at < CLOSE_DEADLINE_S + 1
+    with a_node(tmp_path, close_deadline_s="0.5s") as node:
+        async with await Raw.open(node.http, receive_bytes=4096) as deaf:
+            await subscribe(deaf)
+            async with await Raw.open(node.http) as publisher:
+                for _ in range(8):
+                    data = "x" * 500_000
+                    await publisher.post("/api/publish", {"channel": "news", "data": data}, KEY_FIELD)
+            began_at = trio.current_time()
+            node.process.send_signal(signal.SIGTERM)
+            assert await exit_status(node) == 0
+            assert trio.current_time() - began_at < STOP_DEADLINE_S / 2, "it waited for its own deadline"
 
 
 async def test_its_own_deadline_comes_first(tmp_path: Path) -> None:
     """Clients may be given longer than the node has to stop: it exits at its own deadline all the same."""
-    with a_node(tmp_path, stop_s=2.0, close_deadline_s="60s") as node:
+    with a_node(tmp_path, stop_s=2.0, close_deadline_s="600s") as node:
         async with await Raw.open(node.http) as silent:
             await subscribe(silent)
             node.process.send_signal(signal.SIGTERM)
-            assert await exit_status(node, 3.0) == 0
+            assert await exit_status(node) == 0
             assert (await silent.closed())[0] == 3001
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     """Whoever cannot wait sends the signal again: the node is gone, and its exit status says not 0."""
-    with a_node(tmp_path, close_deadline_s="60s") as node:
+    with a_node(tmp_path, stop_s=600.0, close_deadline_s="600s") as node:
         async with await Raw.open(node.http) as silent:
             await subscribe(silent)
             node.process.send_signal(signal.SIGTERM)
             assert (await silent.closed())[0] == 3001
             node.process.send_signal(signal.SIGTERM)
-            assert await exit_status(node, PATIENCE_S) == 1
+            assert await exit_status(node) == 1
             assert "second signal" in node.log()
 
 
@@ -154,7 +156,7 @@ async def test_an_answer_under_way_is_finished(node: NodeProcess) -> None:
         answer = await publisher.answer()
         assert (answer.status, answer.fields["connection"]) == (200, "close")
         assert "result" in json.loads(await publisher.body(answer))
-    assert await exit_status(node, STOP_DEADLINE_S) == 0
+    assert await exit_status(node) == 0
 
 
 async def test_clients_on_shared_connections_are_told(node: NodeProcess) -> None:
@@ -174,4 +176,4 @@ async def test_clients_on_shared_connections_are_told(node: NodeProcess) -> None
         rest = await stream.rest()
         assert b"event: disconnect" in rest
         assert b"retry: " in rest
-        assert await exit_status(node, STOP_DEADLINE_S) == 0
+        assert await exit_status(node) == 0

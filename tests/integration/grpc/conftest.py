@@ -9,7 +9,7 @@ from tests.integration.cluster import API_KEY, Cluster, NodeProcess
 from tests.integration.grpc.clients import Caller
 
 OPTIONS: dict[str, Any] = {
-    "client": {"ping_interval": "1s", "pong_timeout": "900ms", "queue_max_size": 200_000},
+    "client": {"ping_interval": "2s", "pong_timeout": "1900ms", "queue_max_size": 200_000},
     "grpc_server": {"address": "127.0.0.1", "port": 0},
     "grpc_api": {"enabled": True, "key": API_KEY},
     "uni_grpc": {"enabled": True},

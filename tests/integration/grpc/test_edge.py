@@ -231,7 +231,7 @@ def test_the_client_protocol_runs_over_a_bidirectional_stream(here: Caller, chan
     """Commands are answered in order; pings want their pongs; the client's end is a good end."""
     todo, sent = commands(CONNECT_COMMAND, subscribe_command(channel))
     replies = here.connect(sent)
-    assert next(replies).connect.ping == 1
+    assert next(replies).connect.ping == 2
     assert next(replies).subscribe.recoverable
     here.publish(channel, b"1")
     assert next(replies).push.pub.data == b"1"

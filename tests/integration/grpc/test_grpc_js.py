@@ -33,7 +33,7 @@ def test_the_bidirectional_stream_speaks_the_client_protocol(
     """Connect, subscribe, recover, publish, answer pings, end well: with what is published elsewhere."""
     client.do("connect", token=token("ann"))
     connected = client.expect("reply")["message"]["connect"]
-    assert connected["ping"] == 1
+    assert connected["ping"] == 2
     client.do("send", message={"id": 2, "subscribe": {"channel": channel}})
     at = client.expect("reply")["message"]["subscribe"]
     there.publish(channel, b'{"n":1}')
