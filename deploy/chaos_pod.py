@@ -14,8 +14,9 @@ from deploy.errors import UserError
 
 _MANIFEST = Path(__file__).with_name("kubernetes") / "chaos.yaml"
 _POD = "broadcast-chaos"
-_REPORT = "/tmp/report"  # noqa: S108 - a volume of the pod's own
-_EXPERIMENT = "/tmp/experiment.yaml"  # noqa: S108 - as above
+# In the folder where the image's programs start, which is a volume of the pod's own.
+_REPORT = "report"
+_EXPERIMENT = "experiment.yaml"
 _READY_MAX = "300s"
 # Of the command line: what only matters on this side, each with a value.
 _OURS = ("--namespace", "--report")
@@ -42,22 +43,28 @@ def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], n
     path = "{.spec.template.spec.containers[0].image}"
     image = kubectl.said("get", "deployment", settings.installation, "-o", f"jsonpath={path}")
     with _pod(kubectl, image):
-        kubectl.said(
-            "exec", "-i", _POD, "--", "dd", f"of={_EXPERIMENT}", "status=none", stdin=experiment.read_bytes()
-        )
+        # As an argument: what is piped into a pod does not always arrive.
+        kubectl.said("exec", _POD, "--", "python", "-c", _WRITE, _EXPERIMENT, experiment.read_text())
         told = ["run", _EXPERIMENT, *_without(arguments[2:], _OURS), "--report", _REPORT]
         command = [*kubectl.command, "exec", _POD, "--", "broadcast", "chaos", *told]
         done = subprocess.run(command, check=False)  # noqa: S603 - what was typed here
-        directory = make_directory(settings)
-        packed = kubectl.raw("exec", _POD, "--", "python", "-c", _PACK)
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(directory, filter="data")
-        print(f"the report is in {directory}")
+        packed = kubectl.raw("exec", _POD, "--", "python", "-c", _PACK, _REPORT)
+        if packed:
+            directory = make_directory(settings)
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                archive.extractall(directory, filter="data")
+            print(f"the report is in {directory}")
     return done.returncode
 
 
-# The image need not have `tar`.
-_PACK = f"import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode='w|').add({_REPORT!r}, '.')"
+_WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
+# The image need not have `tar`; a run that was refused has no report.
+_PACK = """
+import os, sys, tarfile
+if os.path.isdir(sys.argv[1]):
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+        archive.add(sys.argv[1], ".")
+"""
 
 
 class _Kubectl:

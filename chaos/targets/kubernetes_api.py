@@ -13,7 +13,7 @@ import trio
 
 from chaos.targets.interface import Failed, Skipped
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT = Path("/", "var", "run", "secrets", "kubernetes.io", "serviceaccount")
 _SERVER = "https://kubernetes.default.svc"
 _ANSWER_MAX_S = 10.0
 _ATTEMPTS = 3

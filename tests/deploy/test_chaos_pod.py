@@ -15,7 +15,7 @@ echo "$@" >> "$NOTES"
 case "$*" in
     *"get deployment"*) printf registry/app:7 ;;
     *"apply -f"*) cat > "$NOTES.manifest" ;;
-    *" python -c "*) cat "$NOTES.tar" ;;
+    *"import os"*" report") cat "$NOTES.tar" ;;
     *" broadcast chaos "*) echo 'valid    lost'; exit 3 ;;
 esac
 """
@@ -49,9 +49,9 @@ def test_the_run_is_in_a_pod_of_the_same_image(notes: Path, tmp_path: Path) -> N
     assert (tmp_path / "report" / "report.html").read_text() == "ok"
     assert 'image: "registry/app:7"' in notes.with_suffix(".manifest").read_text()
     asked = notes.read_text().splitlines()
-    assert all(line.startswith("--namespace here ") for line in asked)
+    assert f"experiment.yaml {path_of('rollout').read_text().splitlines()[0]}" in notes.read_text()
     (started,) = (line for line in asked if " broadcast chaos " in line)
-    told = "run /tmp/experiment.yaml --target kubernetes --seed 7 --report /tmp/report"
+    told = "run experiment.yaml --target kubernetes --seed 7 --report report"
     assert started.endswith(told)
     assert " delete " in asked[-1]
 
