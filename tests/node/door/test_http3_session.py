@@ -1,0 +1,107 @@
+"""The limits that are put on aioquic, by clients that try to pass them."""
+
+from pathlib import Path
+
+import pytest
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import ErrorCode, Setting, StreamType
+
+from node.door.http3_session import STREAM_WINDOW_BYTES
+from tests.node.door.quic_clients import Http3Client
+from tests.node.door.quic_nodes import serving
+
+API = "/api/publish"
+KEY = (b"x-api-key", b"secret")
+
+
+async def send_behind_a_gap(client: Http3Client, stream_id: int, end: int) -> None:
+    """Send the last byte before an offset, and none of those between what was sent and that."""
+    sender = client.quic._streams[stream_id].sender
+    begin = sender._buffer_stop
+    client.quic.send_stream_data(stream_id, bytes(end - begin))
+    sender._pending.subtract(begin, end - 1)
+    await client.transmit()
+
+
+async def test_a_window_grows_with_what_has_arrived(tmp_path: Path) -> None:
+    """Not with what was sent furthest: what is behind a gap makes no room for more."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = await client.begin("POST", API, KEY, last=False)
+        await client.ask("GET", "/livez")
+        stream = client.quic._streams[stream_id]
+        await send_behind_a_gap(client, stream_id, stream.max_stream_data_remote)
+        for _ in range(3):
+            await client.ask("GET", "/livez")
+        assert stream.max_stream_data_remote == STREAM_WINDOW_BYTES
+
+
+async def test_gaps_on_many_streams_are_bounded_too(tmp_path: Path) -> None:
+    """The connection's window does not grow while too much waits behind gaps."""
+    async with serving(tmp_path) as served, served.client() as client:
+        for _ in range(60):
+            stream_id = await client.begin("POST", API, KEY, last=False)
+            await send_behind_a_gap(client, stream_id, STREAM_WINDOW_BYTES)
+            await client.ask("GET", "/livez")
+        (connection,) = served.node.quic._connections
+        held = sum(len(stream.receiver._buffer) for stream in connection._quic._streams.values())
+        assert 1_048_576 < held <= 4 * 1_048_576
+        assert client.quic._remote_max_data <= 4 * 1_048_576
+
+
+async def test_a_body_as_long_as_allowed_arrives(tmp_path: Path) -> None:
+    """The windows are no obstacle to what the door takes."""
+    async with serving(tmp_path) as served, served.client() as client:
+        for size in (10, 4000, 4900):
+            body = b'{"channel":"past:a","data":"%s"}' % (b"x" * size)
+            assert (await client.ask("POST", API, KEY, body=body))[0] == 200
+
+
+async def test_what_is_said_of_us(tmp_path: Path) -> None:
+    """No table of fields, the longest head, and no WebSockets."""
+    async with serving(tmp_path) as served, served.client() as client:
+        await client.ask("GET", "/livez")
+        settings = client.http.received_settings
+        assert settings is not None
+        assert settings[Setting.QPACK_MAX_TABLE_CAPACITY] == 0
+        assert settings[Setting.MAX_FIELD_SECTION_SIZE] == 16_384
+        assert Setting.ENABLE_CONNECT_PROTOCOL not in settings
+
+
+async def test_a_table_of_fields_is_refused(tmp_path: Path) -> None:
+    """One byte of a head could stand for 4 kB with it."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = client.http._local_encoder_stream_id
+        assert stream_id is not None
+        # Set Dynamic Table Capacity, to 4096 (RFC 9204, section 4.3.1).
+        client.quic.send_stream_data(stream_id, b"\x3f\xe1\x1f")
+        await client.transmit()
+        await client.until_over()
+        assert client.over is not None
+        assert client.over.error_code == ErrorCode.QPACK_ENCODER_STREAM_ERROR
+        assert served.node.metrics.malformed["http3"] == 1
+
+
+@pytest.mark.parametrize("stream_type", [StreamType.CONTROL, StreamType.PUSH, 0x4242])
+async def test_streams_of_one_direction(tmp_path: Path, stream_type: int) -> None:
+    """A second control stream or a push end the connection; what nobody knows is read and dropped."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = client.quic.get_next_available_stream_id(is_unidirectional=True)
+        client.quic.send_stream_data(stream_id, encode_uint_var(stream_type) + bytes(50_000))
+        await client.transmit()
+        if stream_type == 0x4242:
+            assert (await client.ask("GET", "/livez"))[0] == 200
+        else:
+            await client.until_over()
+
+
+async def test_frames_that_nobody_knows_are_not_kept(tmp_path: Path) -> None:
+    """On a request's stream they are read over, however long."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = client.quic.get_next_available_stream_id()
+        client.quic.send_stream_data(
+            stream_id, encode_uint_var(0x4242) + encode_uint_var(2**30) + bytes(60_000)
+        )
+        assert (await client.ask("GET", "/livez"))[0] == 200
+        (connection,) = served.node.quic._connections
+        assert connection._http is not None
+        assert not connection._http._stream[stream_id].buffer
