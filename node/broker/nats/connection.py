@@ -10,6 +10,7 @@ from collections.abc import Callable
 import trio
 
 from node.broker.nats import commands
+from node.broker.nats.line import line_of
 from node.broker.nats.protocol import Event, Parser, ParserError, ServerInfo
 from node.config.nats_urls import Server
 
@@ -58,6 +59,7 @@ class Connection:
         self.outbox_bytes = 0
         self.lost = ""
         self._stream = stream
+        self._line = line_of(stream)
         self._parser = parser
         self._outbox: list[bytes] = []
         self._writer = trio.lowlevel.ParkingLot()
@@ -129,7 +131,7 @@ class Connection:
         while True:
             try:
                 # A checkpoint even when data is there: other tasks have their turn after each portion.
-                data = bytes(await self._stream.receive_some(READ_BYTES))
+                data = bytes(await self._line.receive_some(READ_BYTES))
             except trio.BrokenResourceError as error:
                 return self.lose(f"reading failed: {cause_of(error)}")
             if not data:
@@ -152,7 +154,7 @@ class Connection:
             data = b"".join(self._outbox)
             self._outbox.clear()
             try:
-                await self._stream.send_all(data)
+                await self._line.send_all(data)
             except trio.BrokenResourceError as error:
                 # The server may have said why before it closed: the reader gets a moment to find that.
                 return self.leave_within(_LAST_WORDS_S, f"writing failed: {cause_of(error)}")

@@ -58,7 +58,7 @@ class Call:
             NobodyAnswers: nobody listens.
             BrokerUnavailable: the connection broke, or the deadline passed.
         """
-        with trio.move_on_after(deadline_s):
+        with trio.CancelScope(deadline=trio.current_time() + deadline_s):
             await self._done.wait()
         if self._failure is not None:
             raise self._failure
