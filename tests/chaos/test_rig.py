@@ -6,10 +6,12 @@ import pytest
 import trio
 import trio.testing
 
-from chaos.history import FaultChanged, Note, Phase, Run, read
-from chaos.rig import Rig
+from chaos.history import FaultChanged, Note, Phase, Rebalance, Run, read
+from chaos.rig import Rig, workload_of
 from chaos.settings import Settings
 from chaos.targets.interface import Failed
+from chaos.workload.spec import NodeAddress
+from chaos.workload.transports import GRPC, TRANSPORTS
 from tests.chaos.faults.scenes import FakeTarget
 
 SETTINGS = Settings(name="x", seed=3, clients=10)
@@ -88,6 +90,7 @@ async def test_a_part_that_dies_by_itself_is_no_success(
     """Clients find other nodes and miss nothing: still, a node that crashes must not go unseen."""
     made = rig(tmp_path, nursery, Mortal())
     nursery.start_soon(made._watch)
+    # On a clock that jumps: the watcher has looked once by then, however slow the machine.
     await trio.sleep(0.5)
     assert made.failures == ["node-2 ended by itself"]
     made._closed = True
@@ -104,3 +107,25 @@ async def test_healing_everything_leaves_nothing_in_force(tmp_path: Path, nurser
     assert made.in_force == ()
     assert target.done[-3:] == [("resume", "node-1"), ("start", "nats-2"), ("heal",)]
     made._history.close(0.0)
+
+
+def test_clients_come_by_every_transport_that_the_cluster_has() -> None:
+    """Where no node serves gRPC, its share is the others'."""
+    http, grpc = NodeAddress("node-1", "h", 1), NodeAddress("grpc-1", "h", 2, "grpc")
+    assert workload_of(SETTINGS, [http, grpc]).transports == tuple(TRANSPORTS)
+    assert set(workload_of(SETTINGS, [http]).transports) == set(TRANSPORTS) - {GRPC}
+
+
+async def test_a_rebalance_is_written_with_the_nodes_and_the_pace(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """The judge knows whose shares to compare, and how fast clients may go."""
+    target = FakeTarget()
+    made = rig(tmp_path, nursery, target)
+    await made.rebalance(40.0)
+    assert target.done == [("rebalance", "--rate", "40", "--json")]
+    found = [record for record in written(made) if isinstance(record, Rebalance)]
+    assert [(record.phase, record.nodes, record.rate) for record in found] == [
+        ("begin", ("node-1", "node-2", "node-3"), 40.0),
+        ("end", ("node-1", "node-2", "node-3"), 40.0),
+    ]

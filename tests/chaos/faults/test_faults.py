@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from chaos.faults.catalogue import FAULTS
-from chaos.targets.interface import Skipped
+from chaos.targets.interface import Part, Skipped
 from chaos.workload.spec import Command
 from tests.chaos.faults.scenes import scene
 
@@ -55,6 +55,17 @@ async def test_chance_chooses_where_nobody_does(nursery: trio.Nursery, name: str
     hit = [[FAULTS[name](scene(nursery, seed)[0], "").name for seed in range(8)] for _ in range(2)]
     assert hit[0] == hit[1]
     assert len(set(hit[0])) > 1
+
+
+async def test_chance_hits_where_most_clients_are(nursery: trio.Nursery) -> None:
+    """A node that serves gRPC is hit by those who name it: there are few clients on it."""
+    where, cluster, _ = scene(nursery)
+    cluster._parts.append(Part("grpc-1", "node", 4, "http://h:4", up=True, grpc="h:5"))
+    cluster._parts[:3] = []
+    with pytest.raises(Skipped, match="no node that is up"):
+        FAULTS["node-kill"](where, "")
+    await FAULTS["node-kill"](where, "grpc-1").inject()
+    assert cluster.done == [("kill", "grpc-1")]
 
 
 async def test_a_drain_says_who_has_to_be_empty_by_when(nursery: trio.Nursery) -> None:
