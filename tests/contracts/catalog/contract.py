@@ -12,10 +12,10 @@ from coordinator.catalog.interface import CatalogUnavailable, Conflict, NodeGone
 from protos.catalog_pb2 import NodeReport, Order, Plan
 from tests.contracts.catalog.people import led, registered, until, watching
 from tests.contracts.catalog.places import INTERVAL_S, LEADER_TTL_S, TTL_S, Place
+from tests.patience import PATIENCE_S
 
-VISIBLE_S = 1.0
-# Servers look for what is over not all the time.
-SLACK_S = 1.0
+# At once, where nobody had to wait for a time to live.
+VISIBLE_S = min(TTL_S, LEADER_TTL_S) * 0.75
 ODD_NAMES = ("node.with.dots", "a b/c>*$", "größe=%2E", "x" * 60)
 
 
@@ -27,7 +27,7 @@ class CatalogContract:
         raise NotImplementedError
 
     async def test_reports_are_seen_whole_and_at_once(self, place: Place) -> None:
-        """A change of a node's state reaches a coordinator within a second, with every field."""
+        """A change of a node's state reaches a coordinator at once, with every field."""
         async with watching(place) as watcher, registered(place, "n1") as (node, task):
             await watcher.until(lambda: "n1" in watcher.nodes, VISIBLE_S)
             first = watcher.nodes["n1"]
@@ -47,25 +47,27 @@ class CatalogContract:
             await first.catalog.put_plan(Plan(id="p1"), 0)
             async with watching(place, "c2") as second:
                 assert set(second.plans) == {"p1"}
-                await second.until(lambda: len(second.nodes) == 2, INTERVAL_S + SLACK_S)
+                await second.until(lambda: len(second.nodes) == 2)
 
     async def test_a_node_that_leaves_is_gone_at_once(self, place: Place) -> None:
-        """Who says goodbye is out within a second, and does not come back by a report that was under way."""
+        """Who says goodbye is out at once, and does not come back by a report that was under way."""
         async with watching(place) as watcher, registered(place, "n1") as (_, task):
             await watcher.until(lambda: "n1" in watcher.nodes)
             await task.leave()
             await watcher.until(lambda: "n1" not in watcher.nodes, VISIBLE_S)
+            # Nothing is to come: there is nothing to wait for but the time in which it would.
             await trio.sleep(INTERVAL_S)
             assert "n1" not in watcher.nodes
 
     async def test_a_silent_node_is_out_and_comes_back(self, place: Place) -> None:
-        """A node that hangs is out within its time to live, and in again with its next report."""
+        """A node that hangs is out after its time to live, and in again with its next report."""
         async with watching(place) as watcher, registered(place, "n1") as (_, task):
             await watcher.until(lambda: "n1" in watcher.nodes)
             task.stop()
-            await watcher.until(lambda: "n1" not in watcher.nodes, TTL_S + SLACK_S)
+            await watcher.until(lambda: "n1" not in watcher.nodes)
             task.start()
             await watcher.until(lambda: "n1" in watcher.nodes, VISIBLE_S)
+            # That it stays shows only after the time in which it would be out.
             await trio.sleep(TTL_S)
             assert "n1" in watcher.nodes
 
@@ -100,6 +102,7 @@ class CatalogContract:
                 count = len(node.orders)
                 await watcher.catalog.clear_order("n1")
                 await watcher.catalog.clear_order("n1")
+                # As above: no order is to come.
                 await trio.sleep(2 * INTERVAL_S)
                 assert len(node.orders) == count
                 assert not other.orders
@@ -148,7 +151,7 @@ class CatalogContract:
         """A leader that renews stays it, for longer than the time to live."""
         async with watching(place) as one, watching(place, "c2") as two:
             term = await led(one, "c1")
-            for _ in range(8):
+            for _ in range(6):
                 assert await term.renew()
                 await trio.sleep(LEADER_TTL_S / 4)
                 assert await two.catalog.lead("c2", "http://c2") is None
@@ -157,9 +160,9 @@ class CatalogContract:
     async def test_a_silent_leader_is_replaced(self, place: Place) -> None:
         """After its time to live another takes over, with a higher fence; the old one's renewal fails."""
         async with watching(place) as one, watching(place, "c2") as two:
-            old = await led(one, "c1")
             began_at = trio.current_time()
-            new = await led(two, "c2", LEADER_TTL_S + 2 * SLACK_S)
+            old = await led(one, "c1")
+            new = await led(two, "c2")
             assert trio.current_time() - began_at >= LEADER_TTL_S / 2
             assert new.fence > old.fence
             assert not await old.renew()
@@ -175,7 +178,7 @@ class CatalogContract:
                 for name, watcher in (("c1", one), ("c2", two)):
                     began_at = trio.current_time()
                     term = await led(watcher, name)
-                    assert trio.current_time() - began_at < LEADER_TTL_S / 2 or not fences
+                    assert trio.current_time() - began_at < VISIBLE_S or not fences
                     fences.append(term.fence)
                     await term.resign()
             assert fences == sorted(set(fences))
@@ -192,7 +195,7 @@ class CatalogContract:
             number = watcher.nodes["n1"].number if "n1" in watcher.nodes else 0
             await watcher.until(lambda: not watcher.plans)
             await watcher.until(lambda: "n1" in watcher.nodes and watcher.nodes["n1"].number > number + 1)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_S):
                 while True:
                     try:
                         renewed = await term.renew()
@@ -216,6 +219,7 @@ class CatalogContract:
             with pytest.raises(CatalogUnavailable):
                 await watcher.catalog.put_plan(Plan(id="p1"), 0)
             count, caught_up = len(watcher.events), watcher.caught_up
+            # Nodes are out after that time, unless it is known that nobody could be heard.
             await trio.sleep(TTL_S)
             assert len(watcher.events) == count
             assert task.catalog.failures  # type: ignore[attr-defined]
@@ -234,21 +238,26 @@ class CatalogContract:
             place.server.freeze()
             try:
                 await until(lambda: watcher.catalog.contact_s > TTL_S / 2)
-                with pytest.raises(CatalogUnavailable), trio.fail_after(6):
+                with pytest.raises(CatalogUnavailable), trio.fail_after(PATIENCE_S):
                     await watcher.catalog.put_plan(Plan(id="p1"), 0)
                 node.state = NodeReport.LEAVING
+                # How long there was no contact is what is looked at.
                 await trio.sleep(TTL_S)
                 assert watcher.catalog.contact_s > TTL_S
             finally:
                 place.server.thaw()
             await watcher.until(lambda: watcher.catalog.contact_s < 1)
-            await watcher.until(lambda: watcher.nodes["n1"].state == NodeReport.LEAVING)
+            # It may be out for a moment: servers that were silent heard nothing of it either.
+            await watcher.until(
+                lambda: "n1" in watcher.nodes and watcher.nodes["n1"].state == NodeReport.LEAVING
+            )
 
     async def test_a_watch_tells_of_one_node_in_order(self, place: Place) -> None:
         """What is yielded of a node never goes back to an older report."""
         async with watching(place) as watcher, registered(place, "n1") as (_, task):
             for _ in range(20):
                 task.catalog.changed()  # type: ignore[attr-defined]
+                # So that a few changes become one report, and a few become several.
                 await trio.sleep(0.02)
             await watcher.until(lambda: "n1" in watcher.nodes and watcher.nodes["n1"].number > 3)
             numbers = [event.report.number for event in watcher.events if isinstance(event, NodeSeen)]

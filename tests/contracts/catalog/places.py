@@ -26,8 +26,9 @@ from tests.nats_server import NatsServer
 from tests.patience import PATIENCE_S
 
 INTERVAL_S = 0.4
-TTL_S = 2.0
-LEADER_TTL_S = 2.0
+# Longer than a busy machine stands still: nobody who lives is to be taken for gone.
+TTL_S = 4.0
+LEADER_TTL_S = 4.0
 
 
 def catalog_options(interval_s: float = INTERVAL_S, ttl_s: float = TTL_S) -> CatalogOptions:
@@ -72,7 +73,7 @@ class OnNats:
         self._options = NatsOptions(
             url=url or server.url,
             reconnect_delay_max_s=Duration(0.2),
-            request_deadline_s=Duration(1),
+            request_deadline_s=Duration(3),
             stream_replicas=replicas,
         )
 
@@ -92,7 +93,7 @@ class OnNats:
     async def empty(self) -> None:
         async with running_feed(self.server.url) as feed:
             for bucket in ("broadcast_nodes", "broadcast_plans"):
-                await feed.request(f"$JS.API.STREAM.DELETE.KV_{bucket}", b"", deadline_s=5)
+                await feed.request(f"$JS.API.STREAM.DELETE.KV_{bucket}", b"", deadline_s=PATIENCE_S)
 
 
 @asynccontextmanager
