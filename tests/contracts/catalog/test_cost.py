@@ -32,7 +32,7 @@ async def share_of_a_core(kind: str, place: Place) -> float:
     share = float(seen["cpu_s"] / SECONDS)
     sys.stdout.write(f"{kind}: {share:.1%} of a core, {seen['reports'] / SECONDS:.0f} reports/s\n")
     assert not seen["gone"]
-    # Of two reports of a node between two questions the first is left out, which is not seldom where all is slow.
+    # Of two reports of a node between two questions the first is left out; where all is slow there are many.
     assert seen["reports"] >= 0.5 * NODES * SECONDS
     return share
 
