@@ -46,13 +46,17 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset every connection, on both sides, and every new one until there is a target again."""
+        done = threading.Event()
 
         def cut() -> None:
             self.target = None
             for stream in self._open:
                 _reset(stream)
+            done.set()
 
-        trio.from_thread.run_sync(cut, trio_token=self._token)
+        # Also from a test that runs on trio itself, and waits for this moment.
+        self._token.run_sync_soon(cut)
+        assert done.wait(PATIENCE_S), "the proxy does not run"
 
     def _next_target(self) -> Target | None:
         return self.target
@@ -99,7 +103,7 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        trio.from_thread.run_sync(self._everything.cancel, trio_token=self._token)
+        self._token.run_sync_soon(self._everything.cancel)
         self._thread.join(PATIENCE_S)
 
 

@@ -94,6 +94,11 @@ def ignore_the_pace() -> None:
     Arrivals.refusal = open_to_all
 
 
+def ignore_orders() -> None:
+    """A node does nothing that it is ordered to, and says nothing of it."""
+    Drain.obey = lambda _drain, _order, _now: ""
+
+
 def _one_of_a_few() -> Callable[[], bool]:
     passed = 0
 
@@ -107,7 +112,7 @@ def _one_of_a_few() -> Callable[[], bool]:
 
 DEFECTS: dict[str, Callable[[], None]] = {
     defect.__name__: defect
-    for defect in (lose_without_repair, claim_recovered, deliver_twice, swap, ignore_the_pace)
+    for defect in (lose_without_repair, claim_recovered, deliver_twice, swap, ignore_the_pace, ignore_orders)
 }
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Client:
         closes: code and reason of every close that it was sent.
         pauses: seconds from each end of a connection to being subscribed again.
         delays: of each pause, the seconds that it waited by itself.
+        ages: of each connection that ended, seconds since it was subscribed.
         gaps: seconds from the last publication on one node to the first on the next, and of these the ones
             that it waited by itself.
         node: where it is, "" between two connections.
@@ -44,11 +45,13 @@ class Client:
     closes: list[tuple[int, str]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
     refused: int = 0
     lost: int = 0
     node: str = ""
     position: dict[str, object] | None = None
+    _began_at: float = 0.0
     _ended_at: float | None = None
     _waited_s: float = 0.0
     _heard_at: float | None = None
@@ -124,6 +127,7 @@ class Client:
 
     def _ended(self) -> None:
         self._ended_at, self._waited_s, self._moved = trio.current_time(), 0.0, True
+        self.ages.append(self._ended_at - self._began_at)
 
     def _heard(self, reply: dict[str, object]) -> bool:
         """Take in one reply; returns whether it is the subscription."""
@@ -134,6 +138,7 @@ class Client:
             self.position = {"epoch": subscribe["epoch"], "offset": subscribe.get("offset", 0)}
             for publication in subscribe.get("publications", []):
                 self._publication(publication)
+            self._began_at = trio.current_time()
             if self._ended_at is not None:
                 self.pauses.append(trio.current_time() - self._ended_at)
                 self.delays.append(self._waited_s)
