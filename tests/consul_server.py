@@ -25,9 +25,9 @@ import pytest
 import trustme
 
 from tests.nats_server import free_port
+from tests.patience import PATIENCE_S
 
 _ROOT = Path(__file__).resolve().parents[1]
-START_DEADLINE_S = 30.0
 TOKEN = "6f1e9d0c-2b3a-4c5d-8e7f-0a1b2c3d4e5f"
 
 
@@ -115,7 +115,7 @@ class ConsulServer:
                 stdin=subprocess.DEVNULL,
                 env={key: value for key, value in os.environ.items() if not key.startswith("CONSUL_")},
             )
-        deadline = time.monotonic() + START_DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self._ready():
             assert time.monotonic() < deadline, f"consul is not ready:\n{self.log()}"
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -142,7 +142,7 @@ class ConsulServer:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
         )
-        with opener.open(request, timeout=5) as answer:
+        with opener.open(request, timeout=PATIENCE_S) as answer:
             return json.loads(answer.read() or b"null")
 
     def empty(self) -> None:
@@ -171,7 +171,7 @@ class ConsulServer:
         """Kill as `kill -9` does and wait for the end; nothing if it does not run."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=PATIENCE_S)
 
     def __enter__(self) -> Self:
         try:

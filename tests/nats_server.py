@@ -25,8 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.patience import PATIENCE_S
+
 BINARY = Path(sys.executable).parent / "nats-server"
-START_DEADLINE_S = 20.0
 
 
 def free_port() -> int:
@@ -100,7 +101,7 @@ class NatsServer:
 
     def wait_healthy(self) -> None:
         """Wait until clients can connect and JetStream, where it is on, has a leader."""
-        deadline = time.monotonic() + START_DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         assert self.process is not None, "the server was never started"
         while self._status("/healthz") != 200:
             assert time.monotonic() < deadline, f"nats-server is not healthy:\n{self.log()}"
@@ -110,7 +111,7 @@ class NatsServer:
 
     def monitor(self, path: str) -> Any:
         """What the HTTP monitor answers: `/varz`, `/connz`, `/routez`, `/jsz`, ..."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -158,10 +159,10 @@ class NatsServer:
         if number == signal.SIGTERM:
             self.process.send_signal(signal.SIGCONT)  # a frozen process would not see its SIGTERM
         try:
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=PATIENCE_S)
 
     def __enter__(self) -> Self:
         self.start()

@@ -132,7 +132,7 @@ def test_a_leaving_node_ends_http2_with_its_last_stream(
     with listening(authority, leaving, channel) as curl:
         before = time.monotonic()
         assert leaving.stop() == 0
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 25, "it waited for its own deadline"
         assert curl.wait(PATIENCE_S) == 0
 
 

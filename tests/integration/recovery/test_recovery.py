@@ -20,13 +20,13 @@ from tests.integration.recovery.clients import Facts, Refused
 from tests.integration.recovery.judge import Position, Publications, Record, caught_up, violations
 from tests.integration.recovery.transports import TRANSPORTS
 from tests.nats_server import NatsCluster, NatsServer
+from tests.patience import PATIENCE_S
 
 CHANNELS = [f"room-{number}" for number in range(30)]
 CLIENTS = 24
 CHANNELS_PER_CLIENT = 5
 PUBLISHERS = 8
 PUBLICATIONS_PER_S = 400
-CATCH_UP_DEADLINE_S = 30
 
 
 class Publisher:
@@ -201,7 +201,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
                 await _restart(nats_servers)
                 quiet.set()
             healed.set()
-            with trio.move_on_after(CATCH_UP_DEADLINE_S):
+            with trio.move_on_after(PATIENCE_S):
                 records = [record for client in clients for record in client.records.values()]
                 while not all(  # noqa: ASYNC110 - what is waited for happens in other processes
                     caught_up(record, publications) for record in records
