@@ -19,6 +19,8 @@ from node.config.options import LogOptions
 from node.telemetry.redaction import refuse_secrets
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+# Loggers of aioquic. It warns of each client that breaks a rule, without a limit; our own line has one.
+_WARNING_OF_STRANGERS = ("quic", "http3")
 
 
 def configure_logging(options: LogOptions, *, node: str, stream: TextIO | None = None) -> "MissingLines":
@@ -53,6 +55,8 @@ def configure_logging(options: LogOptions, *, node: str, stream: TextIO | None =
     root.handlers[:] = [_IntoStructlog()]
     # What a library says at level info about its own working is noise here unless debugging.
     root.setLevel(logging.DEBUG if options.level == "debug" else max(logging.WARNING, _LEVELS[options.level]))
+    for name in _WARNING_OF_STRANGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     return missing
 
 

@@ -3,7 +3,7 @@
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -50,8 +50,11 @@ class Http3Client:
         while self.over is None:
             await self.transmit()
             data = b""
-            with trio.CancelScope(deadline=self.quic.get_timer() or trio.current_time()):
+            due_at = self.quic.get_timer() or trio.current_time()
+            # `move` closes the socket.
+            with trio.CancelScope(deadline=due_at), suppress(trio.ClosedResourceError):
                 data, address = await self.sock.recvfrom(65_536)
+                self._address = address
             if data:
                 self.quic.receive_datagram(data, address, trio.current_time())
             else:
@@ -75,6 +78,14 @@ class Http3Client:
             self.bodies[event.stream_id] += event.data
         if isinstance(event, HeadersReceived | DataReceived) and event.stream_ended:
             self.ended.add(event.stream_id)
+
+    async def move(self) -> None:
+        """Go on from another port, as after a change of networks."""
+        old, self.sock = self.sock, trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        await self.sock.bind(("127.0.0.1", 0))
+        self.quic.change_connection_id()
+        old.close()
+        await self.transmit()
 
     async def transmit(self) -> None:
         """Send what is to be sent."""

@@ -1,6 +1,8 @@
 """One client over QUIC: what it is sent, what it may do, and how it ends."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -121,6 +123,40 @@ async def test_the_session_of_a_client_that_goes_ends(
             while served.node.quic._connections:  # noqa: ASYNC110 - the node tells nobody
                 await trio.sleep(0.01)
             assert not served.node.quic._by_id
+
+
+async def test_a_client_whose_address_changes_keeps_its_streams(tmp_path: Path) -> None:
+    """Another port, as after a change of networks: what is published afterwards reaches it there."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = await listening(client)
+        before = client.sock.getsockname()
+        await client.move()
+        assert (await client.ask("GET", "/livez"))[0] == 200
+        assert client.sock.getsockname() != before
+        await served.node.served.publish("past:a", b'"here"')
+        await client.received(stream_id, b'"here"')
+        assert len(served.node.quic._connections) == 1
+
+
+async def test_lost_datagrams_are_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that loses every fourth one has everything in the end, in order."""
+    async with serving(tmp_path) as served, served.client() as client:
+        stream_id = await listening(client)
+        real, count = client.quic.receive_datagram, 0
+
+        def receive(*arguments: Any) -> None:
+            nonlocal count
+            count += 1
+            if count % 4:
+                real(*arguments)
+
+        monkeypatch.setattr(client.quic, "receive_datagram", receive)
+        for number in range(50):
+            await served.node.served.publish("past:a", b'{"n":%d,"x":"%s"}' % (number, b"x" * 2000))
+            await trio.lowlevel.checkpoint()
+        await client.received(stream_id, b'{"n":49,')
+        found = re.findall(rb'"data":{"n":(\d+)', client.bodies[stream_id])
+        assert found == [b"%d" % number for number in range(50)]
 
 
 async def test_many_requests_leave_nothing_behind(tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def test_libraries_chatter_is_left_out_unless_debugging() -> None:
     assert [(line["event"], line["level"]) for line in lines(out)] == [("working", "info")]
 
 
+def test_what_aioquic_says_of_strangers_is_left_out() -> None:
+    """It warns of every client that breaks a rule, without a limit; its errors are lines."""
+    out = start(level="debug", format="json")
+    logging.getLogger("quic").warning("a client did something")
+    logging.getLogger("http3").error("something is wrong here")
+    assert [line["event"] for line in lines(out)] == ["something is wrong here"]
+
+
 def test_a_librarys_broken_log_call_is_still_a_line() -> None:
     """Arguments that do not fit the message do not raise in our loop."""
     out = start(format="json")
