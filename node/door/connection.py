@@ -142,11 +142,18 @@ class Connection:
         )
         return await self.send_answer(data, keep_alive=keep_alive)
 
-    async def send_answer(self, data: bytes, *, keep_alive: bool) -> bool:
-        """Send a whole response; returns whether the connection may carry another request."""
+    async def send_answer(self, data: bytes, *, keep_alive: bool, heard_all: bool = False) -> bool:
+        """Send a whole response; returns whether the connection may carry another request.
+
+        Args:
+            data: the response.
+            keep_alive: see `keeps_alive`.
+            heard_all: the client has said that this request was its last, and it had no body: nothing more
+                comes that closing at once would reset the connection over.
+        """
         if not await self.send(data):
             return False
-        if not keep_alive:
+        if not keep_alive and (self.received or not heard_all):
             await self._farewell()
         return keep_alive
 

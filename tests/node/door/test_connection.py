@@ -146,6 +146,20 @@ async def test_a_farewell_has_an_end(pair: Pair, autojump_clock: trio.testing.Mo
     assert not scope.cancelled_caught
 
 
+@pytest.mark.parametrize(("more", "waits_s"), [(b"", 0), (b"more", 2)])
+async def test_nothing_is_awaited_of_who_has_said_all(
+    pair: Pair, autojump_clock: trio.testing.MockClock, more: bytes, waits_s: float
+) -> None:
+    """Its request was the last by its own word: the connection ends with the answer, unless more came."""
+    began = trio.current_time()
+    pair.connection.received += more
+    assert not await pair.connection.send_answer(b"all", keep_alive=False, heard_all=True)
+    assert trio.current_time() - began == waits_s
+    pair.connection.close()
+    assert await pair.stream.receive_some() == b"all"
+    assert await pair.stream.receive_some() == b""
+
+
 async def test_closing_wakes_who_waits(pair: Pair) -> None:
     """A writer that waits for the socket does not hang when it is closed; closing twice is allowed."""
     async with trio.open_nursery() as nursery:
