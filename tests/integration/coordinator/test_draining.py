@@ -63,6 +63,7 @@ async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster
         assert coordinator.nodes()["node-1"]["state"] == "SERVING"
 
 
+@pytest.mark.slow
 async def test_a_leader_killed_in_the_middle_is_replaced(
     tmp_path: Path, cluster: Cluster, catalog: list[str]
 ) -> None:
