@@ -55,7 +55,8 @@ _BY_PATH: dict[str, dict[str, Any]] = {
     "service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "service.grpc.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "nats.sites.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
-    # The cluster's name stands in subjects.
+    # These stand in subjects.
+    "nats.domain": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
     "nats.gateway.name": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
     # An even number of servers bears no more losses than the odd one below it.
     "nats.replicas": {"enum": [1, 3, 5]},

@@ -14,10 +14,22 @@ server_tags: {{ toJson . }}
 {{- if not $values.leafNodes.remotes }}
 jetstream {
   store_dir: "/data"
+  {{- if or $values.gateway.name $values.leafNodes.accept }}
+  # By it leaf nodes find the streams, wherever in the super-cluster they are.
+  domain: "{{ $values.domain }}"
+  {{- end }}
   max_file_store: {{ $values.storage.maxFileStore }}
   max_memory_store: {{ $values.storage.maxMemoryStore }}
   sync_interval: {{ $values.syncInterval | quote }}
 }
+{{- end }}
+{{- if $values.leafNodes.remotes }}
+# What is asked of JetStream here goes to where the streams are.
+default_js_domain: {"$G": "{{ $values.domain }}"}
+{{- else if $values.gateway.name }}
+# Servers with gateways and leaf nodes do not start without one, and in a super-cluster all have to have the same.
+accounts: {SYS: {}}
+system_account: SYS
 {{- end }}
 {{- if or (gt (int $values.replicas) 1) $values.gateway.name }}
 cluster {
