@@ -26,7 +26,7 @@ _MORE = (
     ("/connection/uni_sse", "sse", "", _SAME),
     ("WebSocket over TLS", "websocket over TLS", "tls", Bound()),
     ("gRPC Subscribe", "gRPC", "grpc", Bound(limit=60)),
-    ("/connection/uni_sse over HTTP/2", "sse over HTTP/2", "", Bound()),
+    ("SSE over HTTP/2", "sse over HTTP/2", "", Bound()),
 )
 _GRPC_DELIVERIES = 5000.0
 _NEIGHBOURS = 100

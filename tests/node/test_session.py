@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 import structlog
@@ -46,6 +47,13 @@ async def test_connect_answers_who_the_client_is_and_when_it_is_pinged(node: Mem
     (reply,) = client.got
     assert (reply.id, reply.connect.client, reply.connect.version) == (1, session.client, "0")
     assert (reply.connect.ping, reply.connect.pong, reply.connect.expires) == (25, True, False)
+
+
+async def test_every_client_has_an_identifier_of_the_usual_form(node: MemoryNode) -> None:
+    """A random UUID, as backends that keep them in columns of that type expect."""
+    clients = [node.session()[0].client for _ in range(50)]
+    assert all(str(UUID(client)) == client and UUID(client).version == 4 for client in clients)
+    assert len(set(clients)) == 50
 
 
 async def test_a_command_before_connect_closes_the_client(node: MemoryNode) -> None:

@@ -57,6 +57,22 @@ async def test_fill_adds_to_what_was_read(pair: Pair) -> None:
     assert not await pair.connection.fill()
 
 
+async def test_a_glance_takes_what_is_there_and_waits_for_nothing(pair: Pair) -> None:
+    """A request that came before its connection was accepted needs no wait; none, or an end, is no fault."""
+    pair.connection.glance()
+    assert not pair.connection.received
+    await pair.stream.send_all(b"GET")
+    with trio.fail_after(60):
+        await trio.lowlevel.wait_readable(pair.connection.sock)
+    pair.connection.glance()
+    assert pair.connection.received == b"GET"
+    await pair.stream.send_eof()
+    pair.connection.glance()
+    assert not await pair.connection.fill()
+    pair.connection.sock.close()
+    pair.connection.glance()
+
+
 async def test_a_cancelled_receive_takes_nothing(pair: Pair) -> None:
     """What a cancelled reader would have got is still there for the next one."""
     pair.connection.received += b"a"
