@@ -88,7 +88,6 @@ class Http3Connection:
         self._note_id = note_id
         self._http: Http3 | None = None
         self._requests: dict[int, Request] = {}
-        self._nursery: trio.Nursery | None = None
         self._started: list[Request] = []
         self._woken = trio.Event()
         self._over = False
@@ -139,7 +138,6 @@ class Http3Connection:
         """Serve until the connection is over; cancellation ends it with a goodbye that nobody waits for."""
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
                 while not self._over:
                     self._start_requests(nursery)
                     await self._transmit()

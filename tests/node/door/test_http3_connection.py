@@ -273,6 +273,20 @@ async def test_a_node_that_stops_ends_when_all_have_been_served(tmp_path: Path) 
         assert not served.node.quic._connections
 
 
+async def test_a_node_that_is_cancelled_says_goodbye(tmp_path: Path) -> None:
+    """At once, whatever is being served: its clients need not find out by silence."""
+    async with trio.open_nursery() as nursery:
+        async with serving(tmp_path) as served:
+            client = Http3Client(served.node.door.addresses[0], served.options)
+            nursery.start_soon(client.run)
+            await client.until(lambda: client.established)
+            await listening(client)
+        await client.until_over()
+        assert client.over is not None
+        assert client.over.error_code == ErrorCode.H3_NO_ERROR
+    client.sock.close()
+
+
 async def test_a_handshake_without_end_is_forgotten(tmp_path: Path) -> None:
     """After `http_server.head_deadline_s` nothing is left of it."""
     async with serving(tmp_path, head_deadline_s=Duration(0.2)) as served:
