@@ -72,7 +72,7 @@ class Connection:
     def glance(self) -> None:
         """Take what is there already, without waiting: who stood in a backlog has sent its request by now.
 
-        What goes wrong is found again by who waits.
+        In plain text only, where whatever goes wrong, and the end, is found again by who waits.
         """
         with suppress(OSError):
             self.received += self.sock.recv(_RECEIVE_BYTES)

@@ -179,9 +179,11 @@ class Door:
 
     async def _serve_connection(self, connection: Connection) -> None:
         try:
-            if self.tls is None or await self.tls.secure(connection):
+            if self.tls is None:
                 connection.glance()
-                await self._serve_requests(connection)
+            elif not await self.tls.secure(connection):
+                return
+            await self._serve_requests(connection)
         except Exception as error:
             # The one place for this: trio would end the whole node for a fault that concerns one client.
             self._metrics.failures += 1
