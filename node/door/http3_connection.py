@@ -222,18 +222,17 @@ class Http3Connection:
                     request.abort()
 
     def _note_end(self, event: ConnectionTerminated) -> None:
+        code = hex(event.error_code)
         if event.error_code in _IN_ORDER or event.reason_phrase == _SILENT:
-            log.debug("connection ended", peer=self.peer, reason=event.reason_phrase)
-            return
-        # Ours or the client's: the one who did not understand says so.
-        self._metrics.malformed["http3"] += 1
-        log.info(
-            "connection failed",
-            peer=self.peer,
-            code=hex(event.error_code),
-            reason=event.reason_phrase,
-            rate_limited=event.error_code,
-        )
+            log.debug("connection ended", peer=self.peer, code=code)
+        elif self._quic.closed:
+            self._metrics.malformed["http3"] += 1
+            reason = event.reason_phrase
+            log.info("connection failed", peer=self.peer, code=code, reason=reason, rate_limited="http3")
+        else:
+            # Its reason is its own text, and belongs in no log.
+            self._metrics.refused["http3_client"] += 1
+            log.info("the client gave up the connection", peer=self.peer, code=code, rate_limited=True)
 
     def _handle_http(self, event: H3Event) -> None:
         match event:

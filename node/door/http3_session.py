@@ -10,6 +10,7 @@ from aioquic.h3.events import H3Event
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
+from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
@@ -34,6 +35,9 @@ class Quic(QuicConnection):
         stream_bytes_max: what a client may send on one stream.
         original_id: what the client called the connection at first.
         retry_id: what it was told to call it then, None if it was not.
+
+    Attributes:
+        closed: it was we who ended it, and not the client.
     """
 
     def __init__(
@@ -49,6 +53,17 @@ class Quic(QuicConnection):
             retry_source_connection_id=retry_id,
         )
         self._stream_bytes_max = stream_bytes_max
+        self.closed = False
+
+    def close(
+        self,
+        error_code: int = QuicErrorCode.NO_ERROR,
+        frame_type: int | None = None,
+        reason_phrase: str = "",
+    ) -> None:
+        """See QuicConnection."""
+        self.closed = True
+        super().close(error_code, frame_type, reason_phrase)
 
     def unacknowledged(self, stream_id: int) -> int:
         """What was given to a stream and its client has not confirmed, bytes.

@@ -153,14 +153,16 @@ def configuration(ca_pem: Path) -> QuicConfiguration:
 async def connected(address: tuple[str, int], options: QuicConfiguration) -> AsyncIterator[Http3Client]:
     """A client whose handshake is complete."""
     client = Http3Client(address, options)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.run)
-        await client.until(lambda: client.established or client.over is not None)
-        assert client.over is None
-        try:
-            yield client
-        finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(1):
-                await client.close()
-            nursery.cancel_scope.cancel()
-            client.sock.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            await client.until(lambda: client.established or client.over is not None)
+            assert client.over is None
+            try:
+                yield client
+            finally:
+                with trio.CancelScope(shield=True), trio.move_on_after(1):
+                    await client.close()
+                nursery.cancel_scope.cancel()
+    finally:
+        client.sock.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import trio
 from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import ErrorCode, FrameType
@@ -218,6 +219,18 @@ async def test_a_request_that_is_none_ends_its_stream(
         await client.until(lambda: stream_id in client.resets)
         assert served.node.metrics.malformed["head"] == 1
         assert (await client.ask("GET", "/livez"))[0] == 200
+
+
+async def test_a_client_that_gives_up_is_counted(tmp_path: Path) -> None:
+    """One that does not trust the certificate, say; what it writes about that is no line of ours."""
+    async with serving(tmp_path) as served, served.client() as client:
+        with structlog.testing.capture_logs() as logs:
+            client.quic.close(error_code=0x12A, reason_phrase="what it likes")
+            await client.transmit()
+            while not served.node.metrics.refused["http3_client"]:  # noqa: ASYNC110 - the node tells nobody
+                await trio.sleep(0.01)
+        assert "what it likes" not in str(logs)
+        assert not served.node.metrics.malformed["http3"]
 
 
 async def test_a_connection_without_requests_ends(tmp_path: Path) -> None:

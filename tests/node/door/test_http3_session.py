@@ -1,5 +1,6 @@
 """The limits that are put on aioquic, by clients that try to pass them."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,28 @@ async def test_frames_that_nobody_knows_are_not_kept(tmp_path: Path) -> None:
         (connection,) = served.node.quic._connections
         assert connection._http is not None
         assert not connection._http._stream[stream_id].buffer
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_noise_on_streams_fails_nothing(tmp_path: Path, seed: int) -> None:
+    """Frames and header fields of any kind, on streams of any kind: only their connection ends."""
+    chance = random.Random(seed)
+    async with serving(tmp_path) as served:
+        for _ in range(15):
+            async with served.client() as client:
+                for _ in range(6):
+                    noise, last = chance.randbytes(chance.randrange(1, 300)), chance.random() < 0.5
+                    one_way = chance.random() < 0.3
+                    stream_id = client.quic.get_next_available_stream_id(is_unidirectional=one_way)
+                    kind = encode_uint_var(chance.randrange(16))
+                    frame = kind if one_way else kind + encode_uint_var(len(noise))
+                    client.quic.send_stream_data(stream_id, frame + noise, last)
+                    values = (b"GET", b"", b"*", b"/", b"/%ff%00", b"\xff", b"a b", b"https")
+                    pseudo = (b":method", b":scheme", b":authority", b":path")
+                    fields = [(name, chance.choice(values)) for name in pseudo]
+                    client.http.send_headers(
+                        client.quic.get_next_available_stream_id(), fields, end_stream=last
+                    )
+                    await client.transmit()
+        async with served.client() as client:
+            assert (await client.ask("GET", "/livez"))[0] == 200
