@@ -9,12 +9,10 @@ import pytest
 
 from chaos.history import (
     Client,
-    CutShortError,
     Delivered,
     End,
     FaultChanged,
     Final,
-    HistoryWriter,
     Note,
     Phase,
     Position,
@@ -26,9 +24,8 @@ from chaos.history import (
     Session,
     Subscribed,
     Unsubscribed,
-    merged,
-    read,
 )
+from chaos.history_file import CutShortError, HistoryWriter, read
 
 ONE_OF_EACH: list[Record] = [
     Run(1.0, "node-crash", 7, "broadcast chaos run node-crash --seed 7"),
@@ -107,9 +104,3 @@ def test_a_line_that_is_no_record_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "history").write_bytes(b'["surprise",1.0]\n')
     with pytest.raises(msgspec.DecodeError):
         list(read(tmp_path / "history"))
-
-
-def test_records_of_several_files_come_by_time() -> None:
-    """Processes share a clock; those of the same time keep their order."""
-    first, second, third = Note(1.0, "a"), Note(2.0, "b"), Note(2.0, "c")
-    assert merged([second, third, first]) == [first, second, third]
