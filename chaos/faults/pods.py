@@ -1,28 +1,33 @@
-"""What only Kubernetes does to nodes: all of them are replaced, or there are more or fewer of them."""
+"""What only Kubernetes does: all pods of a kind are replaced, or there are more or fewer nodes."""
 
 from chaos.faults.interface import BaseFault, Scene
-from chaos.targets.interface import Skipped
+from chaos.targets.interface import Kind, Skipped
 from chaos.targets.kubernetes import Kubernetes
+
+_KINDS: dict[str, Kind] = {"": "node", "node": "node", "broker": "broker", "coordinator": "coordinator"}
 
 
 class RollOut(BaseFault):
-    """Every node is replaced, as an upgrade does it.
+    """Every pod of a kind is replaced, as an upgrade does it.
 
     Args:
         scene: where it happens.
-        target: of no meaning: it is always all of them.
+        target: `node`, also for "", `broker` or `coordinator`.
     """
 
     def __init__(self, scene: Scene, target: str) -> None:
-        super().__init__(scene, f"roll-out {target}".strip())
+        if target not in _KINDS:
+            raise Skipped(f"there are no pods called {target}: {', '.join(filter(None, _KINDS))}")
+        self._kind = _KINDS[target]
+        super().__init__(scene, f"roll-out {self._kind}")
         self._cluster = _kubernetes(scene)
 
     async def inject(self) -> None:
-        """See Fault: returns when the last of the old nodes has sent its clients away and is gone."""
-        await self._cluster.roll_out()
+        """See Fault: returns when the last of the old pods is gone, and all new ones are ready."""
+        await self._cluster.roll_out(self._kind)
 
     async def heal(self) -> None:
-        """See Fault: the new nodes stay."""
+        """See Fault: the new pods stay."""
 
 
 class Scale(BaseFault):

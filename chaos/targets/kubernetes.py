@@ -232,16 +232,17 @@ class Kubernetes:
         await self._set_replicas(nodes)
         await self._settled("node")
 
-    async def roll_out(self) -> None:
-        """Replace every node as `kubectl rollout restart` does, and wait until the last old one is gone.
+    async def roll_out(self, kind: Kind) -> None:
+        """Replace every pod of a kind as `kubectl rollout restart` does, and wait until the old are gone.
 
         Raises:
             Failed: it does not end.
         """
         annotations = {_RESTARTED_AT: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         template = {"metadata": {"annotations": annotations}}
-        await self._api.patch("apps/deployments", self._name, {"spec": {"template": template}})
-        await self._settled("node")
+        where, _, name = self._owners[kind].rpartition("/")
+        await self._api.patch(where, name, {"spec": {"template": template}})
+        await self._settled(kind)
 
     async def _set_replicas(self, nodes: int) -> None:
         await self._api.patch("apps/deployments", self._name, {"spec": {"replicas": nodes}})

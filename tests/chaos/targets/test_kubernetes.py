@@ -163,19 +163,25 @@ async def test_a_container_that_was_started_again_is_lost(autojump_clock: Any, n
 
 async def test_faults_of_pods(autojump_clock: Any, nursery: trio.Nursery) -> None:
     """A rollout replaces all nodes; scaling is undone; elsewhere both are skipped, with the reason."""
-    target = await opened(FakeApi(), nursery)
+    api = FakeApi()
+    target = await opened(api, nursery)
     elsewhere = scene(nursery)[0]
     here = elsewhere._replace(target=target)
     old = target.addresses()
     roll_out, scale = RollOut(here, ""), Scale(here, "6")
     await roll_out.inject()
     assert not set(old) & set(target.addresses())
+    servers = {pod: found["metadata"]["uid"] for pod, found in api.pods.items() if "-nats-" in pod}
+    await RollOut(here, "broker").inject()
+    assert not [pod for pod, uid in servers.items() if api.pods[pod]["metadata"]["uid"] == uid]
     await scale.inject()
     assert len(target.addresses()) == 6
     await scale.heal()
     assert len(target.addresses()) == 3
     with pytest.raises(Skipped, match="--target kubernetes"):
         RollOut(elsewhere, "")
+    with pytest.raises(Skipped, match="no pods called nats-1"):
+        RollOut(here, "nats-1")
 
 
 async def test_an_installation_that_is_not_there(autojump_clock: Any, nursery: trio.Nursery) -> None:

@@ -9,7 +9,7 @@ from chaos.targets.local import CONFIG
 from chaos.targets.reach import targets, unfit
 from deploy.cli import main
 
-HERE = {"rollout", "scale"}
+HERE = {"rollout", "nats-rollout", "scale"}
 THERE = {
     "node-crash", "rolling-drain", "rebalance-after-scale-out", "nats-restart", "nats-minority-loss",
     "reconnect-storm", "slow-clients",

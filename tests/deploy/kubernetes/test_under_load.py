@@ -17,6 +17,7 @@ LOAD = Path(__file__).with_name("load.yaml")
         "scale",  # 3 -> 6 -> 3
         "node-crash",  # kubectl delete pod --force
         "nats-restart",  # every NATS pod is deleted
+        "nats-rollout",  # kubectl rollout restart of the StatefulSet
         "nats-minority-loss",
         "rolling-drain",
         "rebalance-after-scale-out",
