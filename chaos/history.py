@@ -1,10 +1,10 @@
 """The history of a run: everything the workload saw and the faults did, in records.
 
 The checkers judge from this alone. Writers do not judge, the judge does not ask the cluster. Several
-processes write a file each (see `history_file`). Times are absolute readings of CLOCK_MONOTONIC, which the processes of a
-machine share; they are handed in, nothing here reads a clock. A client belongs to one file, and within
-it the order of lines is the order in which the client saw things: write a `Subscribed` before the
-`Delivered` of the publications its reply brought.
+processes write a file each (see `history_file`). Times are absolute readings of CLOCK_MONOTONIC, which
+the processes of a machine share; they are handed in, nothing here reads a clock. A client belongs to one
+file, and within it the order of lines is the order in which the client saw things: write a `Subscribed`
+before the `Delivered` of the publications its reply brought.
 
 Ids are the generator's, unique in a run, and also the idempotency key: a publisher that does not know
 an outcome may try the same id again on a history channel, never on a plain one. Which channels keep

@@ -14,7 +14,6 @@ import msgspec
 
 from chaos.history import (
     Client,
-    CutShortError,
     Delivered,
     FaultChanged,
     Final,
@@ -29,8 +28,8 @@ from chaos.history import (
     Session,
     Subscribed,
     Unsubscribed,
-    read,
 )
+from chaos.history_file import CutShortError, read
 
 
 class Publication(msgspec.Struct, gc=False):

@@ -18,7 +18,8 @@ from chaos.checkers.verdict import Bounds, Verdict, worst
 from chaos.faults.catalogue import FAULTS
 from chaos.faults.interface import Fault, Scene
 from chaos.generator import Workload
-from chaos.history import FaultChanged, HistoryWriter, Note, Phase, Rebalance, Run, Sample
+from chaos.history import FaultChanged, Note, Phase, Rebalance, Run, Sample
+from chaos.history_file import HistoryWriter
 from chaos.recorded import Recorded
 from chaos.settings import Settings
 from chaos.targets.interface import Failed, Skipped, Target

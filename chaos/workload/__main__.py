@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from chaos.history import HistoryWriter
+from chaos.history_file import HistoryWriter
 from chaos.workload.load import Load
 from chaos.workload.spec import Command, Spec
 

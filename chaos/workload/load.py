@@ -8,7 +8,8 @@ import trio
 
 from chaos import generator
 from chaos.generator import ClientPlan
-from chaos.history import Final, HistoryWriter, Note, Sample
+from chaos.history import Final, Note, Sample
+from chaos.history_file import HistoryWriter
 from chaos.workload.crowd import Crowd
 from chaos.workload.publisher import Address, Head, Publisher
 from chaos.workload.spec import Command, NodeAddress, Spec, Status

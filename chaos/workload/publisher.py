@@ -12,7 +12,8 @@ import msgspec
 import trio
 
 from chaos.generator import Publication
-from chaos.history import HistoryWriter, Outcome, Published
+from chaos.history import Outcome, Published
+from chaos.history_file import HistoryWriter
 from chaos.workload.backoff import delay_s
 from chaos.workload.http import BadAnswer, answer_head, request
 

@@ -7,17 +7,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from chaos.history import (
-    DROPPED,
-    Client,
-    Delivered,
-    HistoryWriter,
-    Position,
-    Role,
-    Session,
-    Subscribed,
-    Unsubscribed,
-)
+from chaos.history import DROPPED, Client, Delivered, Position, Role, Session, Subscribed, Unsubscribed
+from chaos.history_file import HistoryWriter
 from chaos.workload.backoff import delay_s
 from chaos.workload.crowd import READ, WRITE, Crowd
 from chaos.workload.dialog import Dialog, Opening, Over

@@ -8,7 +8,8 @@ from tests.test_architecture import PACKAGES, check, covers, imports, modules
 MAY_IMPORT = {
     "chaos.history": (),
     "chaos.generator": ("chaos.history",),
-    "chaos.recorded": ("chaos.history",),
+    "chaos.history_file": ("chaos.history",),
+    "chaos.recorded": ("chaos.history", "chaos.history_file"),
     "chaos.lags": ("chaos.recorded",),
     "chaos.checkers": ("chaos.checkers", "chaos.history", "chaos.lags", "chaos.recorded"),
     "chaos.series": ("chaos.history", "chaos.lags", "chaos.recorded"),

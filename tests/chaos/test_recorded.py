@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from chaos.history import Delivered, FaultChanged, HistoryWriter, Published, Record, Run, Session
+from chaos.history import Delivered, FaultChanged, Published, Record, Run, Session
+from chaos.history_file import HistoryWriter
 from chaos.recorded import Recorded, within
 from tests.chaos.histories import ROOM, ZERO, Story, good
 

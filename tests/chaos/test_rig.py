@@ -6,7 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from chaos.history import FaultChanged, Note, Phase, Rebalance, Run, read
+from chaos.history import FaultChanged, Note, Phase, Rebalance, Run
+from chaos.history_file import read
 from chaos.rig import Rig, workload_of
 from chaos.settings import Settings
 from chaos.targets.interface import Failed

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from chaos.generator import Workload
-from chaos.history import Client, Session, read
+from chaos.history import Client, Session
+from chaos.history_file import read
 from chaos.targets.child import gone
 from chaos.workers import Worker, WorkerLost
 from chaos.workload.spec import Command, NodeAddress, Spec

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.history import HistoryWriter, Session, read
+from chaos.history import Session
+from chaos.history_file import HistoryWriter, read
 from chaos.workload.crowd import Crowd
 from chaos.workload.publisher import Address
 from chaos.workload.subscriber import Part, Subscriber

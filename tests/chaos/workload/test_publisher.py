@@ -7,7 +7,8 @@ import pytest
 import trio
 
 from chaos.generator import Publication
-from chaos.history import HistoryWriter, Published, read
+from chaos.history import Published
+from chaos.history_file import HistoryWriter, read
 from chaos.workload.publisher import Address, Publisher
 from tests.chaos.workload.fake_nodes import Serve, accepted, answer, listen, request
 from tests.patience import PATIENCE_S

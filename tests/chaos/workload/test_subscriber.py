@@ -8,7 +8,8 @@ import trio
 import trio.testing
 from websockets.frames import Frame, Opcode
 
-from chaos.history import Delivered, HistoryWriter, Position, Record, Session, Subscribed, read
+from chaos.history import Delivered, Position, Record, Session, Subscribed
+from chaos.history_file import HistoryWriter, read
 from chaos.workload import websocket_frames
 from chaos.workload.crowd import Crowd
 from chaos.workload.publisher import Address, Head
