@@ -51,6 +51,13 @@ class RecordedBroker(NatsBroker):
 Brokers = Callable[..., Awaitable[RecordedBroker]]
 
 
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    """A server a test may harm."""
+    with NatsServer() as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[NatsServer]:
     """One server for all tests that do not harm it."""
