@@ -88,29 +88,48 @@ async def websocket_json(node: NodeProcess, records: dict[str, Record], note: No
                     note(facts_of_push(reply["push"]))
 
 
+class Protobuf:
+    """What a client of the client protocol says and hears, in Protobuf.
+
+    Args:
+        records: what it has.
+        note: for what it hears.
+    """
+
+    def __init__(self, records: dict[str, Record], note: Note) -> None:
+        self._wanted = wanted_from(records)
+        self._channels = dict(enumerate(self._wanted, start=2))
+        self._note = note
+
+    def commands(self) -> Iterator[client_pb2.Command]:
+        """Connect and all subscribes, which need not wait for its reply."""
+        yield client_pb2.Command(id=1, connect=client_pb2.ConnectRequest(name="test"))
+        for number, channel in self._channels.items():
+            request, position = client_pb2.SubscribeRequest(channel=channel), self._wanted[channel]
+            if position is not None:
+                request.recover, request.epoch, request.offset = True, position.epoch, position.offset
+            yield client_pb2.Command(id=number, subscribe=request)
+
+    def is_ping(self, reply: client_pb2.Reply) -> bool:
+        """Take a reply; True if it is a ping, which wants an answer."""
+        if reply.HasField("error"):
+            raise Refused(reply.error.message)
+        if reply.HasField("subscribe"):
+            channel = self._channels[reply.id]
+            self._note(facts_of_result(channel, plain_result(reply.subscribe), self._wanted[channel]))
+        elif reply.HasField("push"):
+            self._note(facts_of_push(plain_push(reply.push)))
+        return not reply.id and not reply.HasField("push")
+
+
 async def websocket_protobuf(node: NodeProcess, records: dict[str, Record], note: Note) -> None:
     """/connection/websocket in Protobuf."""
-    wanted = wanted_from(records)
-    commands = [client_pb2.Command(id=1, connect=client_pb2.ConnectRequest(name="test"))]
-    by_id = {}
-    for number, (channel, position) in enumerate(wanted.items(), start=2):
-        request = client_pb2.SubscribeRequest(channel=channel)
-        if position is not None:
-            request.recover, request.epoch, request.offset = True, position.epoch, position.offset
-        commands.append(client_pb2.Command(id=number, subscribe=request))
-        by_id[number] = channel
+    protobuf = Protobuf(records, note)
     async with _websocket(node, "/connection/websocket?cf_protocol=protobuf") as socket:
-        await socket.send_message(b"".join(delimited(command) for command in commands))
+        await socket.send_message(b"".join(delimited(command) for command in protobuf.commands()))
         while True:
             for reply in _replies(await socket.get_message()):
-                if reply.HasField("error"):
-                    raise Refused(reply.error.message)
-                if reply.HasField("subscribe"):
-                    channel = by_id[reply.id]
-                    note(facts_of_result(channel, plain_result(reply.subscribe), wanted[channel]))
-                elif reply.HasField("push"):
-                    note(facts_of_push(plain_push(reply.push)))
-                elif not reply.id:
+                if protobuf.is_ping(reply):
                     await socket.send_message(b"\x00")
 
 

@@ -1,8 +1,8 @@
 """Promise 1, held against a real cluster while clients are cut and NATS is restarted.
 
-Publishers publish to many channels over both nodes. Clients are cut at random and come back to the other
-node, half of the time over another transport. NATS is restarted twice, the second time with SIGKILL. In the
-end every record is compared with what was accepted.
+Publishers publish to many channels over two nodes that serve HTTP; two more serve gRPC. Clients are cut at
+random and come back to the other node, half of the time over another transport. NATS is restarted twice, the
+second time with SIGKILL. In the end every record is compared with what was accepted.
 """
 
 import json
@@ -17,7 +17,7 @@ import trio
 
 from tests.integration.cluster import API_KEY, Cluster, NodeProcess
 from tests.integration.recovery.clients import Facts, Refused
-from tests.integration.recovery.judge import Position, Publications, Record, caught_up, violations
+from tests.integration.recovery.judge import Position, Publications, Record, Subscribed, caught_up, violations
 from tests.integration.recovery.transports import TRANSPORTS
 from tests.nats_server import NatsCluster, NatsServer
 from tests.patience import PATIENCE_S
@@ -97,15 +97,18 @@ class Publisher:
 class Client:
     """Subscribes to some channels, is cut, and comes back somewhere else from where it was."""
 
-    def __init__(self, name: str, nodes: list[NodeProcess], seed: int) -> None:
+    def __init__(self, name: str, nodes: dict[str, list[NodeProcess]], seed: int) -> None:
         self.name = name
         self.nodes = nodes
         self.random = random.Random(f"{seed} {name}")
         channels = self.random.sample(CHANNELS, CHANNELS_PER_CLIENT)
         self.records = {channel: Record(name, channel) for channel in channels}
         self.transport = self.random.choice(list(TRANSPORTS))
-        self.node = self.random.randrange(len(nodes))
+        self.node = self.random.randrange(2)
         self.cuts = 0
+        # What the last node that granted a channel serves; and true recoveries at one that serves the other.
+        self.served = ""
+        self.crossings = 0
         self.refusals: list[str] = []
 
     async def run(self, stop: trio.Event, done: trio.Event) -> None:
@@ -122,23 +125,28 @@ class Client:
                     visit.deadline = trio.current_time() + self.random.uniform(0.2, 2.5)
                 await self._visit(visit)
             self.cuts += 1
-            self.node = (self.node + 1) % len(self.nodes)
+            self.node = 1 - self.node
             if self.random.random() < 0.5:
                 self.transport = self.random.choice(list(TRANSPORTS))
             await trio.sleep(self.random.uniform(0.05, 0.3))
 
     async def _visit(self, visit: trio.CancelScope) -> None:
+        way, before = TRANSPORTS[self.transport], self.served
+
         def note(facts: Facts) -> None:
             for channel, fact in facts:
                 if fact is None:
                     # Told to subscribe again: doing so on a new connection is as good.
                     visit.cancel()
-                else:
-                    self.records[channel].facts.append(fact)
+                    continue
+                self.records[channel].facts.append(fact)
+                if isinstance(fact, Subscribed):
+                    self.served = way.serve
+                    self.crossings += fact.recovered and before not in ("", way.serve)
 
         try:
-            here, other = self.nodes[self.node], self.nodes[self.node - 1]
-            await TRANSPORTS[self.transport](here, self.records, note, other)
+            nodes = self.nodes[way.serve]
+            await way.visit(nodes[self.node], self.records, note, nodes[self.node - 1])
         except* (Refused, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
             self.refusals.extend(repr(error) for error in group.exceptions)
         except* Exception as group:
@@ -166,16 +174,23 @@ async def _restart(servers: list[NatsServer]) -> None:
 
 @contextmanager
 def _clustered(directory: Path, servers: int) -> Iterator[tuple[Cluster, list[NatsServer]]]:
-    """Two nodes on one nats-server, or on three with as many copies of every stream."""
+    """Two nodes of each kind on one nats-server, or on three with as many copies of every stream."""
+    options = {"grpc_server": {"address": "127.0.0.1", "port": 0}, "grpc_web": {"enabled": True}}
     if servers == 1:
-        with Cluster(directory) as cluster:
+        with Cluster(directory, **options) as cluster:
             assert cluster.nats is not None
+            _serve_grpc(cluster)
             yield cluster, [cluster.nats]
         return
     with NatsCluster(servers) as nats:
-        broker = {"nats": {"url": nats.url, "stream_replicas": servers}}
-        with Cluster(directory, nats_url=nats.url, broker=broker) as cluster:
+        options["broker"] = {"nats": {"url": nats.url, "stream_replicas": servers}}
+        with Cluster(directory, nats_url=nats.url, **options) as cluster:
+            _serve_grpc(cluster)
             yield cluster, nats.servers
+
+
+def _serve_grpc(cluster: Cluster) -> None:
+    cluster.nodes += [cluster.start_node(f"grpc-{number}", serve="grpc") for number in (1, 2)]
 
 
 @pytest.mark.slow
@@ -186,9 +201,10 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
     """What was accepted reaches every subscriber once and in order, over cuts, moves and broker restarts."""
     publications = Publications()
     with _clustered(tmp_path, servers) as (cluster, nats_servers):
-        clients = [Client(f"client-{number}", cluster.nodes, seed) for number in range(CLIENTS)]
+        nodes = {"http": cluster.nodes[:2], "grpc": cluster.nodes[2:]}
+        clients = [Client(f"client-{number}", nodes, seed) for number in range(CLIENTS)]
         publishers = [
-            Publisher(f"publisher-{number}", cluster.nodes, publications, seed)
+            Publisher(f"publisher-{number}", nodes["http"], publications, seed)
             for number in range(PUBLISHERS)
         ]
         quiet, healed, done = trio.Event(), trio.Event(), trio.Event()
@@ -216,9 +232,11 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
         for fact in record.facts
         if hasattr(fact, "since") and fact.since is not None
     ]
-    figures = f"{accepted} accepted, {len(recoveries)} recoveries, {sum(recoveries)} true"
+    crossings = sum(client.crossings for client in clients)
+    figures = f"{accepted} accepted, {len(recoveries)} recoveries, {sum(recoveries)} true, {crossings} across"
     record_property("figures", figures)
     assert found[:10] == [], figures
     assert accepted > 1000, figures
     # Nothing here removes history: a node that gave up instead of proving would be honest, and useless.
     assert sum(recoveries) > 0.9 * len(recoveries), figures
+    assert crossings, figures
