@@ -35,7 +35,10 @@ def config_of(objects: Any, tmp_path: Path, environ: dict[str, str] | None = Non
     """What a pod's program reads."""
     found = next(o for o in objects if o["kind"] == "ConfigMap" and "config.yaml" in o["data"])
     file = tmp_path / "config.yaml"
-    file.write_text(found["data"]["config.yaml"])
+    # A pod has the files that the config names.
+    (tmp_path / "tls.crt").touch()
+    (tmp_path / "tls.key").touch()
+    file.write_text(found["data"]["config.yaml"].replace("/tls/", f"{tmp_path}/"))
     return load(file, environ or {})
 
 
@@ -166,6 +169,36 @@ def test_nodes_that_speak_tls_are_asked_so() -> None:
     (endpoint,) = one(objects, "PodMonitor", name)["spec"]["podMetricsEndpoints"]
     assert endpoint["scheme"] == "https"
     assert not [each for each in objects if each["kind"] == "Pod"]
+
+
+@cases
+def test_quic_has_its_port_where_it_is_spoken(case: str, tmp_path: Path) -> None:
+    """UDP of the same number from the Service to the pod, let in and announced; nowhere where it is off."""
+    objects, name = rendered(case), "broadcast-broadcast-cluster"
+    config = config_of(objects, tmp_path).http_server
+    service = one(objects, "Service", name)["spec"]["ports"]
+    udp = [port for each in objects if each["kind"] == "Service" for port in each["spec"]["ports"]]
+    udp = [port for port in udp if port.get("protocol") == "UDP"]
+    opened = [port for pod in pods(objects).values() for port in pod["containers"][0].get("ports", [])]
+    opened = [port for port in opened if port.get("protocol") == "UDP"]
+    policies = [each["spec"]["ingress"] for each in objects if each["kind"] == "NetworkPolicy"]
+    let_in = [port for rules in policies for rule in rules for port in rule["ports"]]
+    let_in = [port for port in let_in if port.get("protocol") == "UDP"]
+    if not config.http3.enabled:
+        assert (udp, opened, let_in) == ([], [], [])
+        return
+    number = service[0]["port"]
+    assert udp == [{"name": "http3", "port": number, "targetPort": "http3", "protocol": "UDP"}] == service[1:]
+    assert opened == [{"name": "http3", "containerPort": config.port, "protocol": "UDP"}]
+    assert let_in == [{"port": "http3", "protocol": "UDP"}]
+    assert config.http3.announced_port == number
+
+
+def test_another_port_may_be_announced(tmp_path: Path) -> None:
+    """Where clients reach the Service under another number."""
+    config = {"http_server": {"http3": {"announced_port": 8443}}}
+    objects = render({"config": config}, CASES["http3-values"])
+    assert config_of(objects, tmp_path).http_server.http3.announced_port == 8443
 
 
 @pytest.mark.parametrize("case", ["everything-values", "autoscaling-cpu-values"])

@@ -56,7 +56,7 @@ def test_the_values_it_shows_are_values() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(set(re.findall(r"`((?:nodes|nats|config|secret|monitoring|ingress|gateway)\.[a-zA-Z_.]+)", PAGE))),
+    sorted(set(re.findall(r"`((?:nodes|nats|config|secret|monitoring|ingress|gateway)\.[\w.]+)", PAGE))),
 )
 def test_the_values_it_names_exist(path: str) -> None:
     """A value that is named is one that the schema knows: another type is refused, not the name."""

@@ -37,6 +37,11 @@
 {{- ternary "https" "http" (dig "http_server" "tls" "enabled" false .Values.config) -}}
 {{- end -}}
 
+{{/* "true" where nodes are spoken to over QUIC too, on the UDP port of the same number. */}}
+{{- define "broadcast.http3" -}}
+{{- if dig "http_server" "http3" "enabled" false .Values.config -}}true{{- end -}}
+{{- end -}}
+
 {{- define "broadcast.natsUrl" -}}
 {{- $name := printf "%s-nats" (include "broadcast.fullname" .) -}}
 {{- $urls := list -}}
@@ -55,6 +60,9 @@
 {{- end -}}
 {{- if .Values.consul.url -}}
 {{- $_ := set $known "catalog" (dict "type" "consul" "consul" (dict "url" .Values.consul.url)) -}}
+{{- end -}}
+{{- if include "broadcast.http3" . -}}
+{{- $_ := set $known "http_server" (dict "http3" (dict "announced_port" (int .Values.service.port))) -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite $known (deepCopy .Values.config)) -}}
 {{- end -}}

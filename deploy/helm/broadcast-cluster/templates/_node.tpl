@@ -64,6 +64,11 @@ spec:
           ports:
             - name: http
               containerPort: {{ include "broadcast.port" (list $root "http") }}
+            {{- if and (eq $set.serve "http") (include "broadcast.http3" $root) }}
+            - name: http3
+              containerPort: {{ include "broadcast.port" (list $root "http") }}
+              protocol: UDP
+            {{- end }}
             {{- if eq $set.serve "grpc" }}
             - name: grpc
               containerPort: {{ include "broadcast.port" (list $root "grpc") }}
