@@ -171,7 +171,7 @@ class Cluster:
         command = [*self._settings.node_command, *self._common(nats_url), "--name", node_name(index)]
         command += ["--http-address", HOST, "--http-port", str(self._ports.http[index])]
         command += ["--set", f"demo.peers={self._peers_of(index)}"]
-        command += ["--set", f"node.public_url=http://{HOST}:{self._ports.http[index]}"]
+        command += ["--set", f"node.public_url={self._settings.scheme}://{HOST}:{self._ports.http[index]}"]
         await self._start_program(nursery, self._nodes, node_name(index), command, started)
 
     async def _start_grpc_node(
@@ -182,7 +182,7 @@ class Cluster:
         command = [*self._settings.node_command, *self._common(nats_url), "--name", name, "--serve", "grpc"]
         command += ["--grpc-address", HOST, "--grpc-port", str(port)]
         command += ["--http-address", HOST, "--http-port", str(probes)]
-        command += ["--set", f"node.public_url=http://{HOST}:{probes}"]
+        command += ["--set", f"node.public_url={self._settings.scheme}://{HOST}:{probes}"]
         await self._start_program(nursery, self._nodes, name, command, started)
 
     async def _start_coordinator(
@@ -234,7 +234,7 @@ class Cluster:
     def _peers_of(self, index: int) -> str:
         """Addresses of the other nodes, for the links of its page."""
         others = [port for other, port in enumerate(self._ports.http) if other != index]
-        return ",".join(f"http://{HOST}:{port}" for port in others)
+        return ",".join(f"{self._settings.scheme}://{HOST}:{port}" for port in others)
 
     async def _follow(self, child: Child, read: Callable[[str], None]) -> None:
         """Show what a child writes, and notice its death."""

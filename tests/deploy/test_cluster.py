@@ -131,6 +131,17 @@ async def test_nodes_that_serve_grpc_are_started_beside_the_others(tmp_path: Pat
         await ended(node["pid"])
 
 
+async def test_addresses_are_those_of_the_nodes_with_tls_too(tmp_path: Path) -> None:
+    """What the coordinator and the pages' links say is what clients can use."""
+    heard = Heard()
+    settings = make_settings(tmp_path, grpc_nodes=1, scheme="https")
+    assert await run_until_ready_then([signal.SIGTERM], settings, heard) == 0
+    told = {name: line for name, line in heard.lines if " is set " in line}
+    for name in ("node-1", "node-2", "grpc-1"):
+        assert "node.public_url=https://127.0.0.1:" in told[name]
+    assert "demo.peers=https://127.0.0.1:" in told["node-1"]
+
+
 async def test_a_coordinator_is_started_told_the_same_and_stopped_after_the_nodes(tmp_path: Path) -> None:
     """It stands in the ready file with its ports, and hears the nodes say goodbye."""
     heard = Heard()
