@@ -25,22 +25,18 @@ from node.broker.interface import (
     Page,
 )
 from node.broker.namespaces import Namespaces
-from node.broker.nats.envelope import (
-    Decoder,
-    encode_headers,
-    encode_tombstone,
-    random_message_id,
-)
+from node.broker.nats.envelope import Decoder, encode_headers, encode_tombstone, random_message_id
 from node.broker.nats.envelope import (
     message_id as key_message_id,
 )
-from node.broker.nats.feed import Feed, Subscription
+from node.broker.nats.feed import Feed
 from node.broker.nats.jetstream import WRONG_LAST_SEQUENCE, Ack, JetStream, JetStreamError, parse_ack
 from node.broker.nats.keeper import Keeper, Stream
 from node.broker.nats.patience import Patience
 from node.broker.nats.protocol import Msg
 from node.broker.nats.reads import Reader
 from node.broker.nats.subjects import Subjects
+from node.broker.nats.subscription import Subscription
 from node.config.options import NatsOptions
 from node.protocol.messages import StreamPosition
 
@@ -56,21 +52,26 @@ _ADVISORIES = "$JS.EVENT.ADVISORY.STREAM"
 _LEADER_ELECTED = f"{_ADVISORIES}.LEADER_ELECTED.".encode()
 
 
-class NatsInterest:
+class NatsInterest(Subscription):
     """A live subscription to one channel."""
 
-    __slots__ = ("_broker", "_deliver", "_stream", "channel", "subscription")
+    __slots__ = ("_broker", "_deliver", "_stream", "channel")
 
     def __init__(
-        self, broker: "NatsBroker", channel: str, stream: Stream | None, deliver: Callable[[Live], None]
+        self,
+        broker: "NatsBroker",
+        channel: str,
+        subject: str,
+        stream: Stream | None,
+        deliver: Callable[[Live], None],
     ) -> None:
+        super().__init__(subject)
         self._broker = broker
         self._stream = stream
         self._deliver = deliver
         self.channel = channel
-        self.subscription: Subscription | None = None
 
-    def receive(self, msg: Msg) -> None:
+    def deliver(self, msg: Msg) -> None:
         """Hand a message of the feed on."""
         live = self._broker.decoder.decode(msg.headers, msg.payload)
         if live.offset and self._stream is not None:
@@ -195,11 +196,9 @@ class NatsBroker:
     async def subscribe(self, channel: str, deliver: Callable[[Live], None]) -> NatsInterest:
         """Ask for live messages; see `Broker.subscribe`."""
         stream = self.keeper.streams.get(self._subjects.partition_of(channel))
-        interest = NatsInterest(self, channel, stream, deliver)
+        interest = NatsInterest(self, channel, self._subjects.live(channel), stream, deliver)
         patience = Patience(self._deadline_s)
-        interest.subscription = subscription = self.feed.subscribe(
-            self._subjects.live(channel), interest.receive
-        )
+        self.feed.add(interest)
         try:
             while True:
                 try:
@@ -211,16 +210,15 @@ class NatsBroker:
                 else:
                     return interest
         except BaseException:
-            self.feed.unsubscribe(subscription)
+            self.feed.unsubscribe(interest)
             raise
 
     def unsubscribe(self, interest: Interest) -> None:
         """Give an interest back; a second time does nothing."""
         if not isinstance(interest, NatsInterest):
             raise TypeError("an interest goes back to the broker it came from")
-        subscription, interest.subscription = interest.subscription, None
-        if subscription is not None:
-            self.feed.unsubscribe(subscription)
+        if interest.sid:
+            self.feed.unsubscribe(interest)
 
     async def heads(self, channels: Sequence[str]) -> dict[str, Head]:
         """The heads of many channels; see `Broker.heads`."""

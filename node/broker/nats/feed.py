@@ -22,6 +22,7 @@ from node.broker.nats.handshake import ConnectError, open_connection
 from node.broker.nats.inbox import Inbox
 from node.broker.nats.protocol import Control, Event, Msg, ServerError, ServerInfo
 from node.broker.nats.servers import ServerPool, reconnect_delay_s
+from node.broker.nats.subscription import Handed, Subscription
 from node.config.nats_urls import Server, parse_servers
 from node.config.options import NatsOptions
 
@@ -30,23 +31,6 @@ logger = structlog.get_logger(__name__)
 _NOT_CONNECTED = "not connected to NATS"
 # Bits of the random name of a feed's inbox.
 _INBOX_BITS = 96
-
-
-class Subscription:
-    """What one sid stands for; made by `Feed.subscribe`, compared by identity.
-
-    Attributes:
-        sid: the id the server puts on its messages.
-        subject: what was subscribed, wildcards included.
-        deliver: called with every message.
-    """
-
-    __slots__ = ("deliver", "sid", "subject")
-
-    def __init__(self, sid: bytes, subject: str, deliver: Callable[[Msg], None]) -> None:
-        self.sid = sid
-        self.subject = subject
-        self.deliver = deliver
 
 
 class Feed:
@@ -173,7 +157,7 @@ class Feed:
             raise BrokerUnavailable(f"{_NOT_CONNECTED} within {deadline_s:g} s{because}")
 
     def subscribe(self, subject: str, deliver: Callable[[Msg], None]) -> Subscription:
-        """Ask for a subject's messages from now on, over every connection to come; in force after `flush`.
+        """Have a subject's messages handed to a function; see `add`.
 
         Args:
             subject: wildcards allowed.
@@ -182,19 +166,30 @@ class Feed:
         Raises:
             ValueError: no subject.
         """
+        subscription = Handed(subject, deliver)
+        self.add(subscription)
+        return subscription
+
+    def add(self, subscription: Subscription) -> None:
+        """Ask for messages from now on, over every connection to come; in force after `flush`.
+
+        Raises:
+            ValueError: no subject.
+        """
         sid = b"%d" % self._next_sid
-        command = commands.sub(subject, sid)
+        command = commands.sub(subscription.subject, sid)
         self._next_sid += 1
-        self._subscriptions[sid] = subscription = Subscription(sid, subject, deliver)
+        subscription.sid = sid
+        self._subscriptions[sid] = subscription
         if self._connection is not None:
             self._connection.write(command)
-        return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Give a subscription back, once; its `deliver` is not called again. Never blocks."""
-        del self._subscriptions[subscription.sid]
+        sid, subscription.sid = subscription.sid, b""
+        del self._subscriptions[sid]
         if self._connection is not None:
-            self._connection.write(commands.unsub(subscription.sid))
+            self._connection.write(commands.unsub(sid))
 
     async def flush(self, deadline_s: float) -> None:
         """Wait until all that was subscribed and published before is in force at the server.

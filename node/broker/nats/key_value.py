@@ -11,9 +11,10 @@ import msgspec
 
 from node.broker.interface import BrokerRejected
 from node.broker.nats.envelope import server_number
-from node.broker.nats.feed import Feed, Subscription
+from node.broker.nats.feed import Feed
 from node.broker.nats.jetstream import STREAM_NAME_IN_USE, JetStream, JetStreamError
 from node.broker.nats.protocol import Msg
+from node.broker.nats.subscription import Subscription
 
 _NANOSECONDS = 1_000_000_000
 # The form of a bucket that nats-py and the others agree on: no longer than two minutes.
