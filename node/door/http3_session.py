@@ -4,11 +4,11 @@ What is overridden here belongs to aioquic's inside; `tests/node/door/test_http3
 breaks when that changes.
 """
 
-from aioquic.buffer import encode_uint_var
+from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.h3.connection import ErrorCode, FrameType, H3Connection, Setting, encode_frame
 from aioquic.h3.events import H3Event
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import Limit, QuicConnection
+from aioquic.quic.connection import Limit, QuicConnection, QuicConnectionError, QuicReceiveContext
 from aioquic.quic.events import QuicEvent, StreamDataReceived
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
@@ -20,6 +20,9 @@ from pylsqpack import Decoder
 STREAM_WINDOW_BYTES = 65_536
 # What may wait behind gaps on all streams of a connection before it may not send more, bytes.
 _GAPPED_BYTES_MAX = 1_048_576
+# In how many pieces it may wait on one stream: aioquic looks through all of them for each that comes, and
+# with tens of thousands one packet would hold up the node for a fifth of a second.
+_PIECES_MAX = 256
 # "No request of yours is refused, but make the next ones elsewhere" (RFC 9114, section 5.2).
 _EVERY_REQUEST = 2**62 - 4
 
@@ -84,6 +87,16 @@ class Quic(QuicConnection):
         stream = self._streams.get(stream_id)
         return stream is not None and not stream.receiver.is_finished
 
+    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
+        stream = super()._get_or_create_stream(frame_type, stream_id)
+        _check_pieces(stream, QuicErrorCode.INTERNAL_ERROR, frame_type)
+        return stream
+
+    def _handle_crypto_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        stream = self._crypto_streams[context.epoch]
+        _check_pieces(stream, QuicErrorCode.CRYPTO_BUFFER_EXCEEDED, frame_type)
+        super()._handle_crypto_frame(context, frame_type, buf)
+
     def _gapped(self) -> int:
         streams = self._streams.values()
         return sum(len(stream.receiver._buffer) for stream in streams)  # noqa: SLF001 - as above
@@ -101,6 +114,11 @@ class Quic(QuicConnection):
         limit: Limit = self._local_max_data
         if limit.used * 2 <= limit.value or self._gapped() <= _GAPPED_BYTES_MAX:
             super()._write_connection_limits(builder, space)
+
+
+def _check_pieces(stream: QuicStream, code: int, frame_type: int) -> None:
+    if len(stream.receiver._ranges) > _PIECES_MAX:  # noqa: SLF001 - as above
+        raise QuicConnectionError(code, frame_type, "too many gaps")
 
 
 class Http3(H3Connection):

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from aioquic.buffer import encode_uint_var
+from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.h3.connection import ErrorCode, Setting, StreamType
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnectionError, QuicNetworkPath, QuicReceiveContext
+from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
+from aioquic.tls import Epoch
 
-from node.door.http3_session import STREAM_WINDOW_BYTES
+from node.door.http3_session import STREAM_WINDOW_BYTES, Quic
+from tests.node.door.authority import Authority
 from tests.node.door.quic_clients import Http3Client
 from tests.node.door.quic_nodes import serving
 
@@ -134,3 +139,42 @@ async def test_noise_on_streams_fails_nothing(tmp_path: Path, seed: int) -> None
                     await client.transmit()
         async with served.client() as client:
             assert (await client.ask("GET", "/livez"))[0] == 200
+
+
+def server(tmp_path: Path, stream_bytes_max: int = 100_000) -> Quic:
+    """A connection that a client has begun, without the client."""
+    options = Authority(tmp_path).options
+    configuration = QuicConfiguration(is_client=False, max_stream_data=STREAM_WINDOW_BYTES)
+    configuration.load_cert_chain(options.cert_pem, options.key_pem)
+    quic = Quic(configuration, stream_bytes_max, bytes(8))
+    quic._version = QuicProtocolVersion.VERSION_1
+    quic._initialize(bytes(8))
+    return quic
+
+
+@pytest.mark.parametrize(
+    ("handler", "frame_type", "stream", "code"),
+    [
+        ("_handle_stream_frame", 0x0E, encode_uint_var(0), QuicErrorCode.INTERNAL_ERROR),
+        ("_handle_crypto_frame", 0x06, b"", QuicErrorCode.CRYPTO_BUFFER_EXCEEDED),
+    ],
+)
+def test_gaps_are_few(
+    tmp_path: Path, handler: str, frame_type: int, stream: bytes, code: QuicErrorCode
+) -> None:
+    """Every second byte of a stream, each alone, ends the connection, before its handshake and after it."""
+    quic = server(tmp_path)
+    context = QuicReceiveContext(Epoch.INITIAL, b"", QuicNetworkPath(("::1", 1)), None, 0.0, 1)
+    taken = 0
+
+    def send_pieces() -> None:
+        nonlocal taken
+        for offset in range(2, 20_000, 2):
+            frame = stream + encode_uint_var(offset) + encode_uint_var(1) + b"x"
+            getattr(quic, handler)(context, frame_type, Buffer(data=frame))
+            taken += 1
+
+    with pytest.raises(QuicConnectionError) as raised:
+        send_pieces()
+    assert raised.value.error_code == code
+    assert 200 < taken < 1000
