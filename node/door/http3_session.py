@@ -4,7 +4,8 @@ What is overridden here belongs to aioquic's inside; `tests/node/door/test_http3
 breaks when that changes.
 """
 
-from aioquic.buffer import Buffer, encode_uint_var
+from aioquic._buffer import Buffer
+from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import ErrorCode, FrameType, H3Connection, Setting, encode_frame
 from aioquic.h3.events import H3Event
 from aioquic.quic.configuration import QuicConfiguration
