@@ -108,7 +108,9 @@ class Quic(QuicConnection):
         receiver = stream.receiver
         stopped = receiver._stop_error_code is not None  # noqa: SLF001 - as above
         complete = receiver.highest_offset == receiver.starting_offset()
-        if complete and not stopped and stream.max_stream_data_local < self._stream_bytes_max:
+        may_grow = complete and not stopped and stream.max_stream_data_local < self._stream_bytes_max
+        # A window that aioquic would leave as it is may have to be told again.
+        if may_grow or receiver.highest_offset * 2 <= stream.max_stream_data_local:
             super()._write_stream_limits(builder, space, stream)
 
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:

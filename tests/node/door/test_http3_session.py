@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,6 +11,7 @@ from aioquic.h3.connection import ErrorCode, Setting, StreamType
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnectionError, QuicNetworkPath, QuicReceiveContext
 from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
+from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.tls import Epoch
 
 from node.door.http3_session import STREAM_WINDOW_BYTES, Quic
@@ -178,3 +180,30 @@ def test_gaps_are_few(
         send_pieces()
     assert raised.value.error_code == code
     assert 200 < taken < 1000
+
+
+class Packet:
+    """As much of a packet builder as a frame with a limit needs."""
+
+    quic_logger_frames = None
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, Buffer]] = []
+
+    def start_frame(self, frame_type: int, **_: object) -> Buffer:
+        """A frame, to be written by the caller."""
+        self.frames.append((frame_type, Buffer(capacity=20)))
+        return self.frames[-1][1]
+
+
+def test_the_last_window_is_told_again(tmp_path: Path) -> None:
+    """A client whose window is as large as it will be learns of it although the first word of it is lost."""
+    quic = server(tmp_path)
+    stream = quic._get_or_create_stream(0x0E, 0)
+    stream.receiver.highest_offset = stream.receiver._buffer_start = STREAM_WINDOW_BYTES
+    packet: Any = Packet()
+    for told in (1, 2):
+        quic._write_stream_limits(packet, quic._spaces[Epoch.ONE_RTT], stream)
+        assert len(packet.frames) == told
+        assert stream.max_stream_data_local == 2 * STREAM_WINDOW_BYTES
+        quic._on_max_stream_data_delivery(QuicDeliveryState.LOST, stream)
