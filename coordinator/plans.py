@@ -74,7 +74,7 @@ def step(
     orders: dict[str, Order] = {}
     for order in (
         *drain_run.orders(stepped, view, now, settings),
-        *rebalance_plan.orders(stepped, settings),
+        *rebalance_plan.orders(stepped, view, now, settings),
     ):
         orders.setdefault(order.node, order)
     known = {plan.id: plan.state for plan in plans}

@@ -19,6 +19,7 @@ A client moves at most once in `age_min_s`, since it is young where it comes to.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import floor
 
 from coordinator.capacity import Budget, budgets
 from coordinator.drain_plan import ACTIVE, Refusal, Why, holds_back, leaving
@@ -195,8 +196,13 @@ def set_rates(plans: Sequence[Plan], view: View, can_take: Mapping[Kind, Budget]
             step.note = "waits until no node is leaving" if _held(plans) else ""
 
 
-def orders(plans: Sequence[Plan], settings: PlanSettings) -> Iterator[Order]:
-    """Every order that is in force."""
+def orders(plans: Sequence[Plan], view: View, now: float, settings: PlanSettings) -> Iterator[Order]:
+    """Every order that is in force.
+
+    A node that got to its share hears of that late. So no order is for more clients than take it there from
+    where it was last seen: what it has sent since is among them.
+    """
+    share = shares(receivers(view, now, settings.ttl_s, leaving(plans)))
     for plan in plans:
         if plan.kind != Plan.REBALANCE or plan.state not in (Plan.RUNNING, Plan.CANCELLING):
             continue
@@ -206,7 +212,9 @@ def orders(plans: Sequence[Plan], settings: PlanSettings) -> Iterator[Order]:
             order = Order(node=step.node, instance=step.instance, plan_id=plan.id, action=Order.SERVE)
             if plan.state == Plan.RUNNING:
                 order.action = Order.MOVE
-                order.rate, order.count, order.pick = step.rate, step.count, plan.pick
+                above = max(0, step.connections - floor(share.get(step.node, 0.0)))
+                order.rate, order.pick = step.rate, plan.pick
+                order.count = min(step.count, step.sent_away + above)
                 order.age_min_s = settings.rebalance.age_min_s
             yield order
 
@@ -242,7 +250,7 @@ def _carry_on(
         step.state, step.note = NodeStep.DONE, "leaves altogether"
     elif ours and step.sent_away >= step.count:
         step.state, step.note = NodeStep.DONE, ""
-    elif report.connections < share:
+    elif report.connections <= share:
         # Its clients were placed elsewhere instead of coming back evenly.
         step.state, step.note = NodeStep.DONE, "has its share already"
     elif step.ends_in_s <= 0:

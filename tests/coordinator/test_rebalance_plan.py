@@ -43,6 +43,10 @@ def running() -> Plan:
     return plan
 
 
+def ordered(*plans: Plan, nodes: tuple[NodeReport, ...] = UNEVEN) -> list[Order]:
+    return list(orders(plans, view_of(*nodes), NOW, SETTINGS))
+
+
 def moving(node: NodeReport, sent_away: int, connections: int) -> NodeReport:
     moved = NodeReport()
     moved.CopyFrom(node)
@@ -94,11 +98,11 @@ def test_each_kind_is_evened_out_at_its_own_pace() -> None:
     advance([plan], view, NOW, 0.5, SETTINGS)
     slow = Budget(paced=14, pressed=14, most=18, receivers=2, room=15_000)
     set_rates([plan], view, {Kind.HTTP: BUDGET, Kind.GRPC: slow})
-    first, second, third = (order.rate for order in orders([plan], SETTINGS))
+    first, second, third = (order.rate for order in ordered(plan))
     assert (first + second, third) == (pytest.approx(300), pytest.approx(14))
     plan.rate = 20
     set_rates([plan], view, {Kind.HTTP: BUDGET, Kind.GRPC: slow})
-    assert sum(order.rate for order in orders([plan], SETTINGS)) == pytest.approx(20)
+    assert sum(order.rate for order in ordered(plan)) == pytest.approx(20)
 
 
 @given(
@@ -165,13 +169,13 @@ def test_orders_repeat_while_clients_are_to_go() -> None:
     """With the node's share of the rate, the count, and the age below which nobody is moved."""
     plan = running()
     set_rates([plan], view_of(*UNEVEN), BUDGETS)
-    first, second = orders([plan], SETTINGS)
+    first, second = ordered(plan)
     assert (first.action, first.node, first.plan_id) == (Order.MOVE, "a", "p")
-    assert (first.count, first.age_min_s) == (plan.steps[0].count, 300)
+    assert (first.count, first.age_min_s) == (1_500, 300)
     assert first.rate + second.rate == pytest.approx(300)
     plan.rate = 50
     set_rates([plan], view_of(*UNEVEN), BUDGETS)
-    assert sum(order.rate for order in orders([plan], SETTINGS)) == pytest.approx(50)
+    assert sum(order.rate for order in ordered(plan)) == pytest.approx(50)
 
 
 def test_a_plan_ends_when_all_have_sent_their_clients() -> None:
@@ -181,7 +185,7 @@ def test_a_plan_ends_when_all_have_sent_their_clients() -> None:
     view = view_of(moving(UNEVEN[0], first.count, 4_000), moving(UNEVEN[1], 10, 4_900), UNEVEN[2])
     advance([plan], view, NOW, 0.5, SETTINGS)
     assert (first.state, second.state) == (NodeStep.DONE, NodeStep.SENDING)
-    assert [order.node for order in orders([plan], SETTINGS)] == ["b"]
+    assert [order.node for order in ordered(plan)] == ["b"]
     second.count = 10
     advance([plan], view, NOW, 0.5, SETTINGS)
     assert plan.state == Plan.DONE
@@ -194,6 +198,41 @@ def test_a_node_that_is_down_to_its_share_sends_nobody_any_more() -> None:
     view = view_of(moving(UNEVEN[0], 100, 2_000), UNEVEN[1], UNEVEN[2])
     advance([plan], view, NOW, 0.5, SETTINGS)
     assert plan.steps[0].note == "has its share already"
+
+
+@pytest.mark.parametrize(("sent_away", "connections"), [(0, 5_000), (1_400, 3_601), (1_600, 3_400)])
+def test_no_order_takes_a_node_below_its_share(sent_away: int, connections: int) -> None:
+    """A node can obey it for as long as it likes, and needs to hear of no end."""
+    plan = running()
+    plan.steps[0].count = 4_000
+    nodes = (moving(UNEVEN[0], sent_away, connections), UNEVEN[1], UNEVEN[2])
+    share = shares(nodes)["a"]
+    advance([plan], view_of(*nodes), NOW, 0.5, SETTINGS)
+    orders_ = {order.node: order.count for order in ordered(plan, nodes=nodes)}
+    assert connections + sent_away - orders_.get("a", sent_away) >= int(share)
+    # Down to the last client that is too many: nobody waits for a node that may not go on.
+    assert ("a" in orders_) == (connections > share)
+    assert orders_.get("a", sent_away + 1) > sent_away
+
+
+def test_clients_that_come_back_may_be_sent_away_again() -> None:
+    """Behind an even balancer a node has to send more than it is above its share; never more than planned."""
+    plan = running()
+    planned_count = plan.steps[0].count
+    for sent_away, connections in ((1_000, 4_000), (1_000, 4_800), (planned_count - 1, 4_800)):
+        nodes = (moving(UNEVEN[0], sent_away, connections), UNEVEN[1], UNEVEN[2])
+        advance([plan], view_of(*nodes), NOW, 0.5, SETTINGS)
+        above = sent_away + connections - int(shares(nodes)["a"])
+        assert ordered(plan, nodes=nodes)[0].count == min(planned_count, above)
+
+
+def test_a_node_at_its_share_is_done() -> None:
+    """Not only one below it: its orders would take nobody away any more."""
+    nodes = (moving(UNEVEN[0], 1_000, 4_000), report("b", 6_000), report("c", 2_000))
+    plan = running()
+    advance([plan], view_of(*nodes), NOW, 0.5, SETTINGS)
+    assert shares(nodes)["a"] == 4_000
+    assert (plan.steps[0].state, plan.steps[0].note) == (NodeStep.DONE, "has its share already")
 
 
 def test_too_few_old_sessions_end_it_too() -> None:
@@ -221,7 +260,7 @@ def test_it_stands_still_while_nodes_leave() -> None:
     before = plan.steps[0].ends_in_s
     advance([plan, drain], view_of(*UNEVEN), NOW, 5, SETTINGS)
     set_rates([plan, drain], view_of(*UNEVEN), BUDGETS)
-    assert [order.rate for order in orders([plan], SETTINGS)] == [0, 0]
+    assert [order.rate for order in ordered(plan)] == [0, 0]
     assert plan.steps[0].ends_in_s == before
 
 
@@ -231,7 +270,7 @@ def test_cancelling_stops_the_nodes_first() -> None:
     plan.state = Plan.CANCELLING
     at_it = view_of(moving(UNEVEN[0], 5, 4_995), UNEVEN[1], UNEVEN[2])
     advance([plan], at_it, NOW, 4, SETTINGS)
-    assert [(order.node, order.action) for order in orders([plan], SETTINGS)] == [("a", Order.SERVE)]
+    assert [(order.node, order.action) for order in ordered(plan)] == [("a", Order.SERVE)]
     advance([plan], view_of(*UNEVEN), NOW, 0.5, SETTINGS)
     assert plan.state == Plan.CANCELLED
-    assert not list(orders([plan], SETTINGS))
+    assert not ordered(plan)

@@ -133,7 +133,8 @@ class SimNode:
         if self.move is None:
             return 0
         self.tokens = min(self.tokens + self.move.rate * dt, self.move.rate)
-        count = min(self.connections, int(self.tokens), self.move.count - self.moved)
+        # What was ordered may become less than has gone already.
+        count = max(0, min(self.connections, int(self.tokens), self.move.count - self.moved))
         self.tokens -= count
         self.moved += count
         self.connections -= count

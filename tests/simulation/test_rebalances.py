@@ -43,6 +43,29 @@ def test_a_grown_fleet_is_even_after_one_plan(full: int, empty: int, placed: boo
     assert max(node.connections for node in fleet.nodes) < mean + max(100, mean * 0.1)
 
 
+@pytest.mark.parametrize(("full", "empty", "rate"), [(2, 1, 100.0), (2, 2, 200.0), (16, 4, 100.0)])
+def test_nobody_goes_on_sending_below_the_share(full: int, empty: int, rate: float) -> None:
+    """Clients that are placed on new nodes do not come back, and word of the end comes late."""
+    fleet = Fleet(
+        [
+            *(SimNode(f"full-{i}", 1_000, connections=900, connect_rate_max=rate) for i in range(full)),
+            *(SimNode(f"empty-{i}", 1_000, connect_rate_max=rate) for i in range(empty)),
+        ],
+        placed=True,
+    )
+    fleet.run(3)
+    plan = even_out(fleet, "even")
+    assert isinstance(plan, Plan)
+    fleet.plans.append(plan)
+    fleet.run(1000, until=lambda: ended(fleet))
+    fleet.run(5)
+    assert fleet.plans[0].state == Plan.DONE, fleet.plans[0].note
+    assert fleet.everyone() == fleet.clients
+    share = 900 * full / (full + empty)
+    # What is on its way between two nodes is not seen in anybody's share, and placing is by chance.
+    assert all(abs(node.connections - share) < 0.05 * share for node in fleet.nodes)
+
+
 def test_a_rebalance_waits_while_nodes_leave() -> None:
     """What the receivers can take belongs to the drain until it has ended; then the moves go on."""
     fleet = Fleet([*(SimNode(f"full-{i}", connections=5_000) for i in range(10)), SimNode("empty")])
