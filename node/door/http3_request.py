@@ -132,7 +132,7 @@ class Request:
     async def send(self, message: Message) -> None:
         """See ASGI; waits until the client has taken most of what was sent. Nothing happens once it has gone.
 
-        A client that takes too long for that loses the stream.
+        A client that takes nothing for too long loses the stream.
         """
         await trio.lowlevel.checkpoint()
         if self.gone:
@@ -154,9 +154,13 @@ class Request:
             data = b""
         if data or last:
             self._way.send_data(self.stream_id, data, last=last)
+        left = self._way.unacknowledged(self.stream_id)
         with trio.move_on_after(self._silent_max_s) as patience:
             while not self.gone and not self._taken(last=last):
                 await self._way.moved.park()
+                if (now_left := self._way.unacknowledged(self.stream_id)) < left:
+                    left = now_left
+                    patience.deadline = trio.current_time() + self._silent_max_s
         if patience.cancelled_caught:
             self.abort()
         elif last:

@@ -148,6 +148,22 @@ async def test_a_client_that_takes_nothing_loses_the_stream(
     assert len(way.sent) == 2
 
 
+async def test_a_client_that_reads_slowly_keeps_the_stream(
+    make: Callable[..., Request], way: FakeWay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """However long a response takes, if only some of it is taken again and again."""
+    request = make(silent_max_s=5.0)
+    await request.send(start())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(request.send, body(bytes(10), more=False))
+        for _ in range(10):
+            await trio.sleep(3.0)
+            assert not way.cancelled
+            way.waiting -= 1
+            way.moved.unpark_all()
+    assert not way.cancelled
+
+
 @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
 async def test_answers_without_a_body(
     make: Callable[..., Request], way: FakeWay, method: bytes, status: int
