@@ -23,6 +23,11 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
         if record.phase == "begin":
             begun = record
         elif begun is not None:
+            settled = record.t + bounds.balance_settle_s
+            if recorded.end < settled:
+                doubts.append("the history ends before all can have arrived")
+            if not any(stay.node in begun.nodes and stay.began <= settled < stay.ended for stay in stays):
+                doubts.append("nobody was there after a rebalance")
             moved = sorted(stay.ended for stay in stays if _was_moved(stay, begun, record))
             moved_in_all += len(moved)
             farthest = max(farthest, _shares(recorded, bounds, begun, record, stays, len(moved), cases))

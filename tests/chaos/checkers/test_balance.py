@@ -59,6 +59,25 @@ def test_a_rebalance_without_an_end_says_nothing() -> None:
     assert verdict.state == "unknown"
 
 
+def test_a_history_that_ends_with_the_rebalance_says_nothing() -> None:
+    """Clients may still be on their way, and what comes later was not written down."""
+    made = story(ends=False)
+    made.tell(Rebalance(made.wait(1).t, "end", NODES, RATE))
+    verdict = check(made.phase("final").recorded(), BOUNDS)
+    assert verdict.state == "unknown"
+    assert "the history ends before" in verdict.summary
+
+
+def test_nodes_without_clients_are_not_even() -> None:
+    """Nobody has the same share of nobody."""
+    made = story()
+    lonely = Story()
+    lonely.records = [record for record in made.records if not isinstance(record, Session)]
+    verdict = check(lonely.recorded(), BOUNDS)
+    assert verdict.state == "unknown"
+    assert "nobody was there" in verdict.summary
+
+
 def test_clients_that_leave_by_themselves_are_not_moved() -> None:
     """They have no pace to keep."""
     made = story(ends=False)
