@@ -16,8 +16,11 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     stays = stays_of(recorded)
     cases = Cases()
     slowest = fastest = 0.0
+    judged = 0
     for fault, began in drains:
         hosted = [stay for stay in stays if stay.node == fault.node and stay.began <= began < stay.ended]
+        # Who drains a node without clients learns nothing of it.
+        judged += bool(hosted)
         empty = max((stay.ended for stay in hosted), default=began)
         slowest = max(slowest, min(empty, recorded.end) - began)
         if empty > began + fault.drain_deadline_s:
@@ -34,8 +37,8 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
         recorded,
         bounds,
         cases,
-        judged=len(drains),
-        of="drains",
+        judged=judged,
+        of="drains of nodes with clients",
         words=f"empty within {slowest:.1f} s, at most {fastest:.0f} arrivals a second on a node"
         if drains
         else "",

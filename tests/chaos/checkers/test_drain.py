@@ -108,6 +108,12 @@ def test_a_node_may_say_itself_what_it_can_take() -> None:
     assert check(story.recorded(), BOUNDS).state == "valid"
 
 
+def test_a_drain_of_a_node_without_clients_is_none() -> None:
+    """It shows nothing, as when clients call the node by another name than the fault does."""
+    story = Story().connected("c1", "node-2").fault("drain node-1", node="node-1", deadline_s=2.0).wait(5.0)
+    assert check(story.healed("drain node-1").recorded(), PACED).state == "unknown"
+
+
 def test_no_drain_is_unknown_where_one_is_asked_for() -> None:
     """A rolling drain in which nothing drained."""
     assert check(Story().recorded(), PACED).state == "unknown"
