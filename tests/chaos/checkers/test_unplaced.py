@@ -3,6 +3,7 @@
 import pytest
 
 from chaos.checkers import lost, unplaced
+from chaos.checkers.verdict import Bounds
 from chaos.history import Delivered, Published, Subscribed
 from tests.chaos.histories import BOUNDS, PLAIN, ROOM, Story, ended, good, places
 
@@ -47,3 +48,12 @@ def test_a_place_on_a_plain_channel_is_wrong_too() -> None:
     story.tell(Subscribed(story.t, "c1", PLAIN, "e1", 3))
     [(client, _, what)] = places(unplaced.check(story.recorded(), BOUNDS))
     assert (client, what) == ("c1", "was subscribed with a place, the channel keeps no history")
+
+
+def test_nothing_to_judge_and_half_a_history_say_nothing() -> None:
+    """Where the verdict is asked for, silence is none; and what is missing may be what was wrong."""
+    empty = Story().recorded()
+    assert unplaced.check(empty, Bounds(requires=frozenset({unplaced.NAME}))).state == "unknown"
+    recorded = ended(good())
+    recorded.cut_short.append("workload-1 ends in the middle of a line")
+    assert unplaced.check(recorded, BOUNDS).state == "unknown"
