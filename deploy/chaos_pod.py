@@ -33,7 +33,7 @@ def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], n
     Args:
         experiment: its file.
         settings: say where the report goes, and which installation it is.
-        arguments: of `broadcast chaos` on this side, `run NAME ...`.
+        arguments: of `broadcast chaos run` on this side, without the experiment.
         namespace: of the installation, "" for kubectl's own.
 
     Raises:
@@ -45,7 +45,7 @@ def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], n
     with _pod(kubectl, image):
         # As an argument: what is piped into a pod does not always arrive.
         kubectl.said("exec", _POD, "--", "python", "-c", _WRITE, _EXPERIMENT, experiment.read_text())
-        told = ["run", _EXPERIMENT, *_without(arguments[2:], _OURS), "--report", _REPORT]
+        told = ["run", _EXPERIMENT, *_without(arguments, _OURS), "--report", _REPORT]
         command = [*kubectl.command, "exec", _POD, "--", "broadcast", "chaos", *told]
         done = subprocess.run(command, check=False)  # noqa: S603 - what was typed here
         packed = kubectl.raw("exec", _POD, "--", "python", "-c", _PACK, _REPORT)

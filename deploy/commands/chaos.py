@@ -5,6 +5,7 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
         experiment = read(path)
         settings = settings_of(
             experiment.configuration,
-            command=f"broadcast chaos {shlex.join(sys.argv[2:])}",
+            command=f"broadcast chaos {shlex.join(_without_key(sys.argv[2:], arguments.api_key))}",
             seed=arguments.seed,
             duration_s=arguments.duration,
             clients=arguments.clients,
@@ -118,7 +119,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if why := unfit(experiment, settings.target):
         raise UserError(f"{settings.name} cannot run on the target {settings.target}: {why}")
     if settings.target == "kubernetes" and not in_pod():
-        return run_in_pod(path, settings, sys.argv[2:], arguments.namespace or "")
+        options = sys.argv[3:]
+        # It may stand anywhere among them.
+        options.remove(arguments.experiment)
+        return run_in_pod(path, settings, options, arguments.namespace or "")
     live = sys.stdout.isatty() and not arguments.json
     screen = LiveScreen(experiment.title) if live else Lines(sys.stderr if arguments.json else sys.stdout)
     try:
@@ -131,6 +135,13 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         print(summary(outcome))
     return 0 if outcome.state == "valid" else 1
+
+
+def _without_key(typed: Sequence[str], key: str | None) -> list[str]:
+    """What was typed, to be shown in a report, which others get to see."""
+    if not key:
+        return list(typed)
+    return ["KEY" if each == key else each.replace(f"={key}", "=KEY") for each in typed]
 
 
 async def _until_told(runner: "Runner") -> "Outcome":

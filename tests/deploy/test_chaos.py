@@ -3,11 +3,13 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaos.checkers.verdict import Verdict
 from chaos.runner import Outcome, View
+from chaos.settings import Settings
 from chaos.workload.spec import Status
 from deploy.chaos_screen import Lines, LiveScreen, summary
 from deploy.cli import main
@@ -41,6 +43,46 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What would be run in a pod: settings and options."""
+    found: list[Any] = []
+
+    def note(path: Path, settings: Settings, options: list[str], namespace: str) -> int:
+        found.extend((settings, options, namespace))
+        return 0
+
+    monkeypatch.setattr("deploy.chaos_pod.run_in_pod", note)
+    return found
+
+
+def type_in(monkeypatch: pytest.MonkeyPatch, *typed: str) -> int:
+    monkeypatch.setattr("sys.argv", ["broadcast", *typed])
+    return main(list(typed))
+
+
+def test_the_experiment_may_stand_behind_its_options(
+    monkeypatch: pytest.MonkeyPatch, noted: list[Any]
+) -> None:
+    """What is asked of the pod is the same."""
+    options = ["--seed", "3", "--target", "kubernetes"]
+    assert type_in(monkeypatch, "chaos", "run", *options, "rollout") == 0
+    assert type_in(monkeypatch, "chaos", "run", "rollout", *options) == 0
+    assert noted[1] == noted[4] == options
+
+
+@pytest.mark.parametrize("typed", [["--api-key", "s3cret"], ["--api-key=s3cret"], ["--api", "s3cret"]])
+def test_a_report_does_not_show_the_key(
+    monkeypatch: pytest.MonkeyPatch, noted: list[Any], typed: list[str]
+) -> None:
+    """It says how to run it again, and is shown to others."""
+    type_in(monkeypatch, "chaos", "run", "rollout", "--target", "kubernetes", *typed)
+    settings, options, _ = noted
+    assert "s3cret" not in settings.command
+    assert "KEY" in settings.command
+    assert options[-1].endswith("s3cret")
 
 
 def test_lines_say_what_changed() -> None:

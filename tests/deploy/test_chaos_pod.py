@@ -39,7 +39,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(tmp_path: Path) -> int:
     settings = settings_of(listed()["rollout"].configuration, report=str(tmp_path / "report"))
-    told = ["run", "rollout", "--target", "kubernetes", "--namespace", "here", "--report=x", "--seed", "7"]
+    told = ["--target", "kubernetes", "--namespace", "here", "--report=x", "--seed", "7"]
     return run_in_pod(path_of("rollout"), settings, told, "here")
 
 
