@@ -10,6 +10,7 @@ import trio
 
 from node.config.options import Http3Options
 from node.door import quic as quic_module
+from node.door.http3_connection import Http3Connection
 from node.door.listeners import DoorError
 from tests.node.door.quic_clients import Http3Client, connected
 from tests.node.door.quic_nodes import serving
@@ -50,6 +51,27 @@ async def test_garbage_ends_nothing(tmp_path: Path) -> None:
         assert (await client.ask("GET", "/livez"))[0] == 200
         async with served.client() as another:
             assert (await another.ask("GET", "/livez"))[0] == 200
+
+
+async def test_what_is_longer_than_datagrams_are_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait while a datagram is read, so that none may be long, whoever sends it."""
+    taken: list[int] = []
+    real = Http3Connection.take
+
+    def take(connection: Http3Connection, data: bytes, address: tuple[str, int]) -> None:
+        taken.append(len(data))
+        real(connection, data, address)
+
+    monkeypatch.setattr(Http3Connection, "take", take)
+    async with serving(tmp_path) as served, served.client() as client:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            datagram = b"\x40" + client.quic._peer_cid.cid + bytes(60_000)
+            stranger.sendto(datagram, served.node.door.addresses[0])
+        while max(taken) < quic_module._DATAGRAM_BYTES_MAX:
+            assert (await client.ask("GET", "/livez"))[0] == 200
+        assert max(taken) == 2048
 
 
 async def test_a_fault_in_the_library_ends_one_connection(
