@@ -2,9 +2,13 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+_AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+_NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +42,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     seed: int = 1
     command: str = ""
-    nodes: int = 3
-    grpc_nodes: int = 2
-    nats_servers: int = 1
+    nodes: _AtLeastOne = 3
+    grpc_nodes: _NotNegative = 2
+    nats_servers: _AtLeastOne = 1
     consul: bool = False
-    clients: int = 300
-    slow_clients: int = 0
-    deliveries_per_s: float = 2000.0
-    duration_s: float = 30.0
+    clients: _AtLeastOne = 300
+    slow_clients: _NotNegative = 0
+    deliveries_per_s: _Positive = 2000.0
+    duration_s: _Positive = 30.0
     transports: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     patience_s: float = 30.0

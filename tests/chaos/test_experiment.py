@@ -74,6 +74,22 @@ def test_a_configuration_that_means_nothing_is_refused(configuration: dict[str, 
         settings_of(configuration)
 
 
+@pytest.mark.parametrize("name", ["nodes", "nats_servers", "clients", "deliveries_per_s", "duration_s"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_run_without_anybody_or_anything_is_refused(name: str, value: int) -> None:
+    """Before a cluster is started and a minute is waited, to find that there was nothing to judge."""
+    with pytest.raises(ExperimentError, match=name):
+        settings_of({}, **{name: value})
+    assert settings_of({}, **{name: 1})
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    """No pace is computed from them."""
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ExperimentError, match="deliveries_per_s"):
+            settings_of({}, deliveries_per_s=value)
+
+
 def test_an_unknown_transport_is_refused() -> None:
     """Clients that do not exist see nothing go wrong."""
     with pytest.raises(ExperimentError, match="no transport pigeon; there are websocket-json"):
