@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(plan) if arguments.json else f"plan {plan['id']}: {plan['state'].lower()}")
         return 0
     if bool(arguments.nodes) == arguments.all:
-        raise UserError("say which nodes, or --all")
+        wrong = "both nodes and --all are given: " if arguments.all else ""
+        raise UserError(f"{wrong}say which nodes, or --all")
     plan = coordinator.post("/v1/drain", request(arguments))
     if arguments.dry_run or arguments.no_wait:
         print(json.dumps(plan) if arguments.json else outline(plan))

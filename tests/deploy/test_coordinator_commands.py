@@ -135,9 +135,11 @@ def test_every_option_of_a_drain_is_passed_on() -> None:
 def test_a_drain_needs_to_know_of_whom(
     argv: list[str], coordinator: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Some nodes or all of them; nothing is asked otherwise."""
+    """Some nodes or all of them; nothing is asked otherwise, and who gave both is told so."""
     assert cli.main(["drain", *argv, "--coordinator", coordinator]) == 1
-    assert "say which nodes, or --all" in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "say which nodes, or --all" in complaint
+    assert ("both nodes and --all are given" in complaint) == bool(argv)
     assert not Stand.asked
 
 
