@@ -74,12 +74,14 @@ class Kubernetes:
         try:
             await self._find()
             found = await self._replicas("node")
-            await self.scale(self.nodes)
         except Failed as failed:
             raise Skipped(f"{failed}") from failed
         try:
+            await self.scale(self.nodes)
             task_status.started()
             await trio.sleep_forever()
+        except Failed as failed:
+            raise Skipped(f"{failed}") from failed
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _READY_MAX_S):
                 await self._set_replicas(found)

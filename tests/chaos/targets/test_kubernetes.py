@@ -151,6 +151,16 @@ async def test_as_many_nodes_as_the_run_wants_and_then_as_before(autojump_clock:
     assert api.owners[NAME]["spec"]["replicas"] == 2
 
 
+async def test_a_run_without_room_for_its_nodes_leaves_what_it_found(autojump_clock: Any) -> None:
+    """It is skipped, and does not leave Deployments that want pods that nobody has room for."""
+    api = FakeApi(nodes=2)
+    for pod in api.pods.values():
+        pod["status"]["conditions"] = []
+    with pytest.raises(Skipped, match="has not the pods"):
+        await Kubernetes(api, NAME, 4).run(task_status=trio.TASK_STATUS_IGNORED)
+    assert api.owners[NAME]["spec"]["replicas"] == 2
+
+
 async def test_a_container_that_was_started_again_is_lost(autojump_clock: Any, nursery: trio.Nursery) -> None:
     """Nobody ended it: it counts against the cluster, once."""
     api = FakeApi()
