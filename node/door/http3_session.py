@@ -19,8 +19,11 @@ from pylsqpack import Decoder
 
 # What a client may send ahead on one stream, bytes; more with each part that has arrived without a gap.
 STREAM_WINDOW_BYTES = 65_536
-# What may wait behind gaps on all streams of a connection before it may not send more, bytes.
-_GAPPED_BYTES_MAX = 1_048_576
+# The same of all streams of a connection, at first.
+CONNECTION_WINDOW_BYTES = 131_072
+# What may wait behind gaps on all streams of a connection before it may not send more, bytes. aioquic makes
+# room for the gaps too, so that each small packet of a stranger may cost a whole window of memory.
+_GAPPED_BYTES_MAX = 32_768
 # In how many pieces it may wait on one stream: aioquic looks through all of them for each that comes, and
 # with tens of thousands one packet would hold up the node for a fifth of a second.
 _PIECES_MAX = 256

@@ -26,7 +26,7 @@ from node.config.options import Config
 from node.door.connection import address_text
 from node.door.counts import Counts
 from node.door.http3_connection import Address, App, Http3Connection
-from node.door.http3_session import STREAM_WINDOW_BYTES, Quic
+from node.door.http3_session import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Quic
 from node.door.listeners import DoorError, open_datagram_sockets
 
 log = structlog.get_logger(__name__)
@@ -91,6 +91,7 @@ class QuicPort:
             connection_id_length=_ID_BYTES,
             idle_timeout=self._silent_max_s,
             is_client=False,
+            max_data=CONNECTION_WINDOW_BYTES,
             max_stream_data=STREAM_WINDOW_BYTES,
         )
         try:
