@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,10 @@ from tests.deploy.pids import ended
 from tests.nats_server import free_port
 from tests.patience import PATIENCE_S
 
+# A start that hangs is given up by the cluster itself, which says who hung: after 60 s for NATS and as much
+# for the rest. A test that gave up before that would only know that it was too slow.
+RUN_MAX_S = 3 * PATIENCE_S
+
 FAKE_NODE = (sys.executable, str(Path(__file__).with_name("fake_node.py")))
 
 
@@ -32,6 +38,7 @@ class Heard:
     lines: list[tuple[str, str]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     clusters: list[dict[str, Any]] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
     ready: trio.Event = field(default_factory=trio.Event)
     event: trio.Event = field(default_factory=trio.Event)
 
@@ -60,22 +67,33 @@ def make_settings(tmp_path: Path, behaviour: str = "well", **more: Any) -> Setti
     return Settings(config=config, **{**defaults, **more})
 
 
-async def run_until_ready_then(signals: list[int], settings: Settings, heard: Heard) -> int:
-    """Run a cluster, send this process `signals` when it is ready, return the exit code."""
-    codes: list[int] = []
+@asynccontextmanager
+async def running(
+    settings: Settings, heard: Heard, output: Output | None = None
+) -> AsyncIterator[trio.CancelScope]:
+    """A cluster that is ready, and the scope it runs in; leaving waits for its end.
+
+    One that ends before it is ready, a port that somebody took meanwhile is enough, fails the test at once.
+    """
 
     async def run() -> None:
-        codes.append(await local.run(settings, heard.output))
+        heard.codes.append(await local.run(settings, output or heard.output))
         assert heard.clusters, f"it was never ready: {heard.events}"
 
-    with trio.fail_after(PATIENCE_S):
+    with trio.fail_after(RUN_MAX_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             await heard.ready.wait()
-            for number in signals:
-                os.kill(os.getpid(), number)
-                await heard.event.wait()
-    return codes[0]
+            yield nursery.cancel_scope
+
+
+async def run_until_ready_then(signals: list[int], settings: Settings, heard: Heard) -> int:
+    """Run a cluster, send this process `signals` when it is ready, return the exit code."""
+    async with running(settings, heard):
+        for number in signals:
+            os.kill(os.getpid(), number)
+            await heard.event.wait()
+    return heard.codes[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -104,11 +122,8 @@ async def test_the_ready_file_describes_the_cluster(tmp_path: Path) -> None:
             heard._ready(cluster),
         )[1],
     )
-    with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(local.run, settings, output)
-            await heard.ready.wait()
-            os.kill(os.getpid(), signal.SIGTERM)
+    async with running(settings, heard, output):
+        os.kill(os.getpid(), signal.SIGTERM)
     (cluster,) = seen
     assert cluster == heard.clusters[0]
     assert cluster["nats"]["url"].startswith("nats://127.0.0.1:")
@@ -194,34 +209,28 @@ async def test_keep_going_outlives_a_killed_node(tmp_path: Path) -> None:
     """With --keep-going a node can be killed on purpose: it is reported, the others stay."""
     heard = Heard()
     settings = make_settings(tmp_path, keep_going=True)
-    with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(local.run, settings, heard.output)
-            await heard.ready.wait()
-            node = heard.clusters[0]["nodes"][0]
-            os.kill(node["pid"], signal.SIGKILL)
-            await heard.event.wait()
-            assert "node-1" in heard.events[0]
-            assert "killed by SIGKILL" in heard.events[0]
-            os.kill(heard.clusters[0]["nodes"][1]["pid"], 0)
-            os.kill(os.getpid(), signal.SIGTERM)
+    async with running(settings, heard):
+        node = heard.clusters[0]["nodes"][0]
+        os.kill(node["pid"], signal.SIGKILL)
+        await heard.event.wait()
+        assert "node-1" in heard.events[0]
+        assert "killed by SIGKILL" in heard.events[0]
+        os.kill(heard.clusters[0]["nodes"][1]["pid"], 0)
+        os.kill(os.getpid(), signal.SIGTERM)
     assert heard.events[-1] == "stopped"
 
 
 async def test_a_node_that_was_told_to_end_takes_nobody_with_it(tmp_path: Path) -> None:
     """A drain with --stop, or a SIGTERM, is no accident; without any node the rest has no purpose."""
     heard = Heard()
-    with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(local.run, make_settings(tmp_path), heard.output)
-            await heard.ready.wait()
-            one, other = (node["pid"] for node in heard.clusters[0]["nodes"])
-            os.kill(one, signal.SIGTERM)
-            await heard.event.wait()
-            assert "node-1" in heard.events[0]
-            assert "as it was told" in heard.events[0]
-            os.kill(other, 0)
-            os.kill(other, signal.SIGTERM)
+    async with running(make_settings(tmp_path), heard):
+        one, other = (node["pid"] for node in heard.clusters[0]["nodes"])
+        os.kill(one, signal.SIGTERM)
+        await heard.event.wait()
+        assert "node-1" in heard.events[0]
+        assert "as it was told" in heard.events[0]
+        os.kill(other, 0)
+        os.kill(other, signal.SIGTERM)
     assert heard.events[-1] == "stopped"
     assert "no node is left" in heard.events[-2]
 
@@ -229,16 +238,13 @@ async def test_a_node_that_was_told_to_end_takes_nobody_with_it(tmp_path: Path) 
 async def test_keep_going_stays_without_any_node(tmp_path: Path) -> None:
     """Nodes that were stopped one by one may run again under somebody else: NATS stays for them."""
     heard = Heard()
-    with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(local.run, make_settings(tmp_path, keep_going=True), heard.output)
-            await heard.ready.wait()
-            for node in heard.clusters[0]["nodes"]:
-                heard.event = trio.Event()
-                os.kill(node["pid"], signal.SIGTERM)
-                await heard.event.wait()
-            os.kill(heard.clusters[0]["nats"]["pid"], 0)
-            os.kill(os.getpid(), signal.SIGTERM)
+    async with running(make_settings(tmp_path, keep_going=True), heard):
+        for node in heard.clusters[0]["nodes"]:
+            heard.event = trio.Event()
+            os.kill(node["pid"], signal.SIGTERM)
+            await heard.event.wait()
+        os.kill(heard.clusters[0]["nats"]["pid"], 0)
+        os.kill(os.getpid(), signal.SIGTERM)
     assert not any("no node is left" in event for event in heard.events)
 
 
@@ -286,11 +292,8 @@ async def test_a_node_that_is_never_ready_is_given_up(
 async def test_cancellation_leaves_no_process(tmp_path: Path) -> None:
     """A cancelled run kills what it started."""
     heard = Heard()
-    with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(local.run, make_settings(tmp_path), heard.output)
-            await heard.ready.wait()
-            nursery.cancel_scope.cancel()
+    async with running(make_settings(tmp_path), heard) as scope:
+        scope.cancel()
     for pid in heard.pids:
         await ended(pid)
 
