@@ -314,6 +314,9 @@ class Node:
             waited += 1
             await trio.sleep(0.1)
         log.info("node ready", address=address[0], port=address[1], version=VERSION)
+        if self.catalog is not None:
+            # What was reported before says that nobody should come.
+            self.catalog.changed()
         if on_ready is not None:
             on_ready(*address, self.entrance.grpc_port)
 

@@ -25,6 +25,7 @@ from node.serve import Node, Ready
 from node.telemetry.series import BROKER_COUNTERS, OBSERVED
 from protos.catalog_format import decode, encode, order_key, segment
 from protos.catalog_pb2 import NodeReport, Order
+from tests.fakes.catalog import CatalogStore, FakeNodeCatalog
 from tests.nats_server import NatsServer
 from tests.patience import PATIENCE_S
 
@@ -179,6 +180,20 @@ async def test_an_order_in_the_catalog_ends_a_node() -> None:
             await plans.put(order_key(node.name), encode(order), deadline_s=1)
             with trio.fail_after(PATIENCE_S):
                 await node.leaving.done.wait()
+
+
+async def test_a_node_reports_at_once_that_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it reported before keeps clients away: it is not left standing until the next report is due."""
+    store = CatalogStore()
+    monkeypatch.setattr("node.serve.open_catalog", lambda *_: FakeNodeCatalog(store, "node-1", 3600))
+    monkeypatch.setattr(MemoryBroker, "connected", False)
+    async with running(config(broker__type="memory", node__name="node-1")):
+        while "node-1" not in store.nodes:
+            await store.news.wait()
+        assert store.nodes["node-1"].state == NodeReport.NOT_READY
+        monkeypatch.setattr(MemoryBroker, "connected", True)
+        while store.nodes["node-1"].state != NodeReport.SERVING:
+            await store.news.wait()
 
 
 async def test_a_node_cut_off_from_its_broker_says_so_to_those_it_sends_away(

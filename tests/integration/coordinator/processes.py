@@ -80,6 +80,10 @@ class CoordinatorProcess:
         assert status == 200, answer
         return {node["name"]: node for node in answer["nodes"]}
 
+    def serving(self) -> list[str]:
+        """The names of the nodes that take new sessions: one that has just come may not be ready yet."""
+        return [name for name, node in self.nodes().items() if node["state"] == "SERVING"]
+
     def leads(self) -> bool:
         status, answer = self.get("/v1/nodes")
         return status == 200 and answer.get("leader", {}).get("name") == self.name

@@ -48,7 +48,7 @@ async def test_clients_that_came_together_do_not_go_together(tmp_path: Path) -> 
     with Cluster(tmp_path, nodes=2, client={"connection_age_max_s": AGE_MAX_S}) as cluster:
         assert cluster.nats is not None
         with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
-            await in_time(lambda: len(coordinator.nodes()) == 2)
+            await in_time(lambda: len(coordinator.serving()) == 2)
             clients = Clients([CHANNELS[number % 20] for number in range(100)], coordinator.port)
             publisher = Publisher(cluster.nodes[1].port)
             async with trio.open_nursery() as nursery:

@@ -93,7 +93,7 @@ async def test_clients_of_a_node_that_is_cut_off_go_to_the_others(place: Place) 
     """With 3010, at the pace of those, and miss nothing; it takes clients again when NATS is back."""
     clients = Clients([CHANNELS[number % 20] for number in range(120)], place.coordinator.port, rate=60)
     publisher = Publisher(place.nodes["node-3"].port)
-    await in_time(lambda: len(place.coordinator.nodes()) == 3)
+    await in_time(lambda: len(place.coordinator.serving()) == 3)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(clients.run)
         await clients.until_settled(PATIENCE_S)
@@ -137,7 +137,7 @@ async def test_when_all_are_cut_off_everybody_stays(place: Place) -> None:
     """No plan, no goodbye: the same connections go on when NATS is back, and nothing is lost."""
     clients = Clients([CHANNELS[number % 20] for number in range(60)], place.coordinator.port)
     first = Publisher(place.nodes["node-3"].port)
-    await in_time(lambda: len(place.coordinator.nodes()) == 3)
+    await in_time(lambda: len(place.coordinator.serving()) == 3)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(clients.run)
         await clients.until_settled(PATIENCE_S)
@@ -192,7 +192,7 @@ def call_back(coordinator: CoordinatorProcess) -> None:
 async def test_an_operator_sees_it_and_calls_the_node_back(place: Place) -> None:
     """It keeps the clients that it still has, for as long as it is cut off, and serves when that is over."""
     clients = Clients([CHANNELS[number % 20] for number in range(60)], place.coordinator.port)
-    await in_time(lambda: len(place.coordinator.nodes()) == 3)
+    await in_time(lambda: len(place.coordinator.serving()) == 3)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(clients.run)
         await clients.until_settled(PATIENCE_S)

@@ -32,7 +32,7 @@ async def coordinator(tmp_path: Path, cluster: Cluster) -> Iterator[CoordinatorP
     """A coordinator that knows both."""
     assert cluster.nats is not None
     with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
-        await in_time(lambda: len(coordinator.nodes()) == 2)
+        await in_time(lambda: len(coordinator.serving()) == 2)
         yield coordinator
 
 

@@ -22,7 +22,7 @@ async def test_a_node_that_ignores_its_orders_is_given_up(tmp_path: Path) -> Non
             NodeProcess("node-2", tmp_path / "node.json", tmp_path / "node-2.log", program=BROKEN)
         )
         with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
-            await in_time(lambda: len(coordinator.nodes()) == 2)
+            await in_time(lambda: len(coordinator.serving()) == 2)
             with coordinator.command("drain", "node-2", "--deadline", "5s", "--force") as drain:
                 await in_time(lambda: "node-2: 0 of 0, ordered" in drain.told)
                 for _ in range(20):

@@ -33,7 +33,7 @@ async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster
     """`broadcast drain` empties a node before its deadline; its clients go on elsewhere and miss nothing."""
     assert cluster.nats is not None
     with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
-        await in_time(lambda: len(coordinator.nodes()) == 3)
+        await in_time(lambda: len(coordinator.serving()) == 3)
         clients = Clients([CHANNELS[number % 20] for number in range(200)], coordinator.port)
         publisher = Publisher(cluster.nodes[2].port)
         async with trio.open_nursery() as nursery:
@@ -76,7 +76,7 @@ async def test_a_leader_killed_in_the_middle_is_replaced(
     ):
         await in_time(lambda: first.leads() or second.leads())
         leader, other = (first, second) if first.leads() else (second, first)
-        await in_time(lambda: len(other.nodes()) == 3)
+        await in_time(lambda: len(other.serving()) == 3)
         clients = Clients([CHANNELS[number % 20] for number in range(120)], other.port)
         publisher = Publisher(cluster.nodes[2].port)
         async with trio.open_nursery() as nursery:
@@ -102,7 +102,7 @@ async def test_drain_stop_ends_the_process(tmp_path: Path, cluster: Cluster, cat
     """With --stop the node exits with 0 when it is empty: what a preStop hook wants."""
     assert cluster.nats is not None
     with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
-        await in_time(lambda: len(coordinator.nodes()) == 3)
+        await in_time(lambda: len(coordinator.serving()) == 3)
         with coordinator.command("drain", "node-2", "--stop") as drain:
             assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
         assert cluster.nodes[1].process.wait(timeout=60) == 0

@@ -57,7 +57,7 @@ async def test_the_documented_rules_are_enough(tmp_path: Path, consul: ConsulSer
             CoordinatorProcess(tmp_path, "two", cluster.nats.url, *told) as two,
         ):
             await in_time(lambda: one.leads() != two.leads())
-            await in_time(lambda: len(one.nodes()) == 2)
+            await in_time(lambda: len(one.serving()) == 2)
             leader, other = (one, two) if one.leads() else (two, one)
             clients = Clients(CHANNELS, other.port)
             async with trio.open_nursery() as nursery:

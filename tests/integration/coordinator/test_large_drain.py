@@ -38,7 +38,7 @@ async def test_five_thousand_clients_of_a_node_are_moved_at_the_pace_of_the_othe
         assert cluster.nats is not None
         share = ("--set", f"coordinator.connect_share={CONNECT_SHARE}")
         with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *share) as coordinator:
-            await in_time(lambda: len(coordinator.nodes()) == 1)
+            await in_time(lambda: len(coordinator.serving()) == 1)
             wanted = [smooth[n % CHANNELS] if n % 25 else fast[n // 25 % FAST] for n in range(COUNT)]
             clients = Clients(wanted, coordinator.port, rate=400)
             async with trio.open_nursery() as nursery:
@@ -46,7 +46,7 @@ async def test_five_thousand_clients_of_a_node_are_moved_at_the_pace_of_the_othe
                 await clients.until_settled(180)
                 client["connection_rate_limit"] = RATE_MAX
                 cluster.nodes += [cluster.start_node("node-2"), cluster.start_node("node-3")]
-                await in_time(lambda: len(coordinator.nodes()) == 3)
+                await in_time(lambda: len(coordinator.serving()) == 3)
                 publishers = [
                     Publisher(cluster.nodes[2].port, smooth, interval_s=0.05),
                     Publisher(cluster.nodes[2].port, fast, interval_s=0.01),

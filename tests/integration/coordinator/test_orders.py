@@ -37,7 +37,7 @@ async def test_a_node_called_back_can_take_over_at_once(
     """When `undrain` returns the node counts: the only other one can be drained without force."""
     assert cluster.nats is not None
     with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
-        await in_time(lambda: len(coordinator.nodes()) == 2)
+        await in_time(lambda: len(coordinator.serving()) == 2)
         for node, other in (("node-1", "node-2"), ("node-2", "node-1")):
             with coordinator.command("drain", node) as drain:
                 assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
@@ -53,7 +53,7 @@ async def test_a_new_node_gets_its_share(tmp_path: Path, cluster: Cluster, catal
     limits = ("threshold_sessions=4", "threshold_relative=0.1", "age_min_s=0.5")
     told = [word for limit in limits for word in ("--set", f"coordinator.rebalance.{limit}")]
     with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *told, *catalog) as coordinator:
-        await in_time(lambda: len(coordinator.nodes()) == 2)
+        await in_time(lambda: len(coordinator.serving()) == 2)
         clients = Clients([CHANNELS[number % 20] for number in range(90)], coordinator.port)
         publisher = Publisher(cluster.nodes[1].port)
         async with trio.open_nursery() as nursery:
@@ -94,7 +94,7 @@ async def test_a_node_that_hangs_is_out_and_comes_back(
     """SIGSTOP: not listed and not suggested after its time to live; then as it was, with its sessions."""
     assert cluster.nats is not None
     with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
-        await in_time(lambda: len(coordinator.nodes()) == 2)
+        await in_time(lambda: len(coordinator.serving()) == 2)
         clients = Clients([CHANNELS[number % 20] for number in range(40)], coordinator.port)
         publisher = Publisher(cluster.nodes[1].port)
         async with trio.open_nursery() as nursery:

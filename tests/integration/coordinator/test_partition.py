@@ -56,7 +56,7 @@ async def test_a_leader_cut_off_is_replaced_and_its_orders_count_no_more(
         with CoordinatorProcess(tmp_path, "first", nats_url, *SLOW, *through) as first:
             await in_time(first.leads)
             with CoordinatorProcess(tmp_path, "second", cluster.nats.url, *SLOW, *catalog) as second:
-                await in_time(lambda: len(second.nodes()) == 3)
+                await in_time(lambda: len(second.serving()) == 3)
                 old_fence = int(first.get("/v1/nodes")[1]["leader"]["fence"])
                 clients = Clients([CHANNELS[number % 20] for number in range(150)], second.port)
                 publisher = Publisher(cluster.nodes[2].port)
