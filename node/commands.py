@@ -157,7 +157,7 @@ async def _join(
     since = StreamPosition(request.offset, request.epoch) if wants_recovery else None
     framing = session.transport.framing
     subscription = Subscription(channel, session, framing, outbox, tracked=grants.positioned)
-    joined = await parts.channels.join(subscription, since)
+    joined = await parts.channels.join(subscription, since, session.arrived)
     session.subscriptions[channel] = subscription
     if wants_recovery and not joined.recovered and request.flag & _REJECT_UNRECOVERED:
         session.leave(channel)

@@ -104,6 +104,7 @@ class Session:
         parts: what the node's sessions share.
 
     Attributes:
+        arrived: its number among those who came to this node; see `Channels.join`.
         certified_user: who its certificate says that it is, "" if there is none; a token goes before it.
     """
 
@@ -115,6 +116,7 @@ class Session:
         "_ping_at",
         "_pong_due",
         "_state",
+        "arrived",
         "certified_user",
         "client",
         "conn_info",
@@ -136,6 +138,7 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         self.due = 0
         self.opened_at = trio.current_time()
+        self.arrived = parts.channels.arrive()
         self._state = SessionState()
         self._admitted = False
         self._ended = False

@@ -195,7 +195,13 @@ class Broker(Protocol):
         """What this broker has counted, by the names of its metrics: see telemetry.series.BROKER_COUNTERS."""
 
     async def flush(self) -> None:
-        """Return when everything handed over so far has reached the broker; raises BrokerUnavailable."""
+        """Return when everything handed over so far has reached the broker.
+
+        By then all live messages that this node's server had before are delivered, too.
+
+        Raises:
+            BrokerUnavailable: not connected, cut off meanwhile, or no answer in time.
+        """
 
     async def publish(
         self,

@@ -14,6 +14,7 @@ import trio
 
 from node.broker.interface import Broker, BrokerError, BrokerUnavailable, Head
 from node.config.options import ChannelOptions, HistoryRunOptions
+from node.history.arrivals import Arrivals
 from node.history.chain import Chain, Comparison, Step
 from node.history.channel import Channel, Sizes
 from node.history.checks import Checks
@@ -75,6 +76,7 @@ class Channels:
         self._breaks = 0
         self._broken = False
         self._losses = Losses(config.resubscribe_rate)
+        self._arrivals = Arrivals(broker, lambda: self._breaks)
         self._history_reads = trio.CapacityLimiter(_HISTORY_READS_AT_ONCE)
         self._repairs = Repairs(broker, metrics, self._lose, self._restart)
         self._joining = Joining(
@@ -100,6 +102,7 @@ class Channels:
         """Open, repair and check for ever; joins need it running. Cancel to stop."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._arrivals.run)
             nursery.start_soon(self._checks.run)
             nursery.start_soon(self._losses.run)
             task_status.started()
@@ -122,7 +125,13 @@ class Channels:
 
     # --- joining and leaving --------------------------------------------------------------------
 
-    async def join(self, subscription: Subscription, since: StreamPosition | None) -> Joined:
+    def arrive(self) -> int:
+        """Note that a client comes, which will join; see `join` and `arrivals`. Never blocks."""
+        return self._arrivals.note()
+
+    async def join(
+        self, subscription: Subscription, since: StreamPosition | None, arrived: int | None = None
+    ) -> Joined:
         """Add a subscription to its channel, after a recovery if it asks for one.
 
         There is no checkpoint between adding and returning: the caller writes the subscribe reply before
@@ -131,11 +140,16 @@ class Channels:
         Args:
             subscription: of one session in one channel; not in the hub yet.
             since: the client's position; None if it did not ask for a recovery.
+            arrived: what `arrive` returned when the client came, or after that; None for now.
 
         Raises:
             BrokerUnavailable: the broker is away, or did not answer.
             BrokerRejected: it answered no.
         """
+        self._running()
+        if since is None:
+            # Without a position nothing else tells what the client saw before.
+            await self._arrivals.passed(self._arrivals.note() if arrived is None else arrived)
         channel = self._channel(subscription.channel)
         channel.joining += 1
         try:
@@ -223,9 +237,12 @@ class Channels:
         ]
 
     def _start(self, run: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        self._running().start_soon(run, *arguments)
+
+    def _running(self) -> trio.Nursery:
         if self._nursery is None:
             raise RuntimeError("Channels.run must be started before anybody joins")
-        self._nursery.start_soon(run, *arguments)
+        return self._nursery
 
     # --- what the store and the feed say --------------------------------------------------------
 

@@ -57,8 +57,9 @@ class FakeBroker:
         self.interests: list[FakeInterest] = []
         self._random = random.Random(seed)
         self._down_since: float | None = None
+        self._breaks = 0
         self._epoch = store.epoch
-        self._queue: deque[tuple[str, str, Live]] = deque()
+        self._queue: deque[tuple[str, str, Live] | trio.Event] = deque()
         self._parked = trio.lowlevel.ParkingLot()
 
     # --- the broker -----------------------------------------------------------------------------
@@ -90,6 +91,18 @@ class FakeBroker:
         for peer in self.peers:
             peer._send(channel, live)
         return StreamPosition(live.offset, self.store.epoch)
+
+    async def flush(self) -> None:
+        """The answer comes behind the live copies."""
+        breaks = self._breaks
+        await self._request()
+        answered = trio.Event()
+        self._queue.append(answered)
+        self._parked.unpark_all()
+        with trio.move_on_after(self.deadline_s):
+            await answered.wait()
+        if not answered.is_set() or self._breaks != breaks:
+            raise BrokerUnavailable("the feed broke or was silent")
 
     async def subscribe(self, channel: str, deliver: Callable[[Live], None]) -> FakeInterest:
         await self._request()
@@ -132,6 +145,10 @@ class FakeBroker:
         """Cut the feed: what is on its way is gone, and every request fails until `restore_feed`."""
         if self.connected:
             self._down_since = trio.current_time()
+            self._breaks += 1
+            for waiting in self._queue:
+                if isinstance(waiting, trio.Event):
+                    waiting.set()
             self._queue.clear()
             if self.listener is not None:
                 self.listener.feed_broken()
@@ -149,12 +166,17 @@ class FakeBroker:
     async def run(self) -> None:
         """Carry live copies, in order."""
         while True:
-            if not self._queue:
+            while not self._queue:
                 await self._parked.park()
-            await trio.sleep(self._random.uniform(0, self.delay_s))
+            if not isinstance(self._queue[0], trio.Event):
+                await trio.sleep(self._random.uniform(0, self.delay_s))
             if not self._queue:
                 continue
-            epoch, channel, live = self._queue.popleft()
+            first = self._queue.popleft()
+            if isinstance(first, trio.Event):
+                first.set()
+                continue
+            epoch, channel, live = first
             if epoch != self.store.epoch or self._random.random() < self.drop:
                 continue
             self._learn_epoch()

@@ -21,9 +21,9 @@ def delay_joins(node: MemoryNode, wait: Callable[[], Awaitable[None]]) -> None:
     """Let the node's joins wait before they begin."""
     join = node.channels.join
 
-    async def join_later(subscription: Subscription, since: StreamPosition | None) -> Joined:
+    async def join_later(subscription: Subscription, since: StreamPosition | None, arrived: int) -> Joined:
         await wait()
-        return await join(subscription, since)
+        return await join(subscription, since, arrived)
 
     node.channels.join = join_later  # type: ignore[method-assign]
 

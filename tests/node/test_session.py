@@ -366,8 +366,8 @@ async def test_a_unidirectional_client_that_lost_something_comes_back(node: Memo
     early, client = node.session(unidirectional=True)
     joined = node.channels.join
 
-    async def join_and_lose(subscription: Subscription, since: StreamPosition | None) -> Joined:
-        result = await joined(subscription, since)
+    async def join_and_lose(subscription: Subscription, since: StreamPosition | None, arrived: int) -> Joined:
+        result = await joined(subscription, since, arrived)
         if subscription.channel == "second":
             early.subscription_lost(early.subscriptions["first"])
         return result
