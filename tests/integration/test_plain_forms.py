@@ -175,7 +175,9 @@ class Stream(Protocol):
 
 
 @contextmanager
-def by_curl(node: NodeProcess, target: str, last_event_id: str = "") -> Iterator[Iterator[str]]:
+def by_curl(
+    node: NodeProcess, target: str, last_event_id: str = "", *, body: str = ""
+) -> Iterator[Iterator[str]]:
     command = [
         CURL,
         "--silent",
@@ -188,6 +190,8 @@ def by_curl(node: NodeProcess, target: str, last_event_id: str = "") -> Iterator
     ]
     if last_event_id:
         command += ["--header", f"Last-Event-ID: {last_event_id}"]
+    if body:
+        command += ["--data", body]
     with subprocess.Popen([*command, node.http + target], stdout=subprocess.PIPE, text=True) as curl:
         assert curl.stdout is not None
         try:
