@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="return as soon as it is asked for")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_coordinator_arguments(parser)
-    parser.epilog = "Exit codes: 0 they take new sessions again (--no-wait: it was asked for), 1 one does not after 30 s."
+    parser.epilog = "Exit codes: 0 they take new sessions again (--no-wait: were told to), 1 one does not."
 
 
 def run(arguments: argparse.Namespace) -> int:
