@@ -14,12 +14,12 @@ import trio
 
 from node.broker.interface import Broker, BrokerError, BrokerUnavailable, Head
 from node.config.options import ChannelOptions, HistoryRunOptions
-from node.history.arrivals import Arrivals
 from node.history.chain import Chain, Comparison, Step
 from node.history.channel import Channel, Sizes
 from node.history.checks import Checks
 from node.history.joining import Joining
 from node.history.losses import Losses
+from node.history.newcomers import Newcomers
 from node.history.reading import read_history
 from node.history.recovery import Joined
 from node.history.repair import Repairs
@@ -76,7 +76,7 @@ class Channels:
         self._breaks = 0
         self._broken = False
         self._losses = Losses(config.resubscribe_rate)
-        self._arrivals = Arrivals(broker, lambda: self._breaks)
+        self._newcomers = Newcomers(broker, lambda: self._breaks)
         self._history_reads = trio.CapacityLimiter(_HISTORY_READS_AT_ONCE)
         self._repairs = Repairs(broker, metrics, self._lose, self._restart)
         self._joining = Joining(
@@ -102,7 +102,7 @@ class Channels:
         """Open, repair and check for ever; joins need it running. Cancel to stop."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._arrivals.run)
+            nursery.start_soon(self._newcomers.run)
             nursery.start_soon(self._checks.run)
             nursery.start_soon(self._losses.run)
             task_status.started()
@@ -126,8 +126,8 @@ class Channels:
     # --- joining and leaving --------------------------------------------------------------------
 
     def arrive(self) -> int:
-        """Note that a client comes, which will join; see `join` and `arrivals`. Never blocks."""
-        return self._arrivals.note()
+        """Note that a client comes, which will join; see `join` and `newcomers`. Never blocks."""
+        return self._newcomers.note()
 
     async def join(
         self, subscription: Subscription, since: StreamPosition | None, arrived: int | None = None
@@ -149,7 +149,7 @@ class Channels:
         self._running()
         if since is None:
             # Without a position nothing else tells what the client saw before.
-            await self._arrivals.passed(self._arrivals.note() if arrived is None else arrived)
+            await self._newcomers.passed(self._newcomers.note() if arrived is None else arrived)
         channel = self._channel(subscription.channel)
         channel.joining += 1
         try:

@@ -13,7 +13,7 @@ import trio
 from node.broker.interface import Broker, BrokerUnavailable
 
 
-class Arrivals:
+class Newcomers:
     """Counts who comes, and knows up to whom the feed has been read.
 
     Args:
