@@ -3,6 +3,8 @@
 A stream ends with a status: why is kept here, and said by the handler when everything queued is out.
 """
 
+from abc import ABC, abstractmethod
+
 from node.edge.framing import EVENTS, PUSHES, REPLIES, Messages
 from node.edge.status import Ending, ending_of
 from node.edge.subscribing import Subscribing
@@ -14,7 +16,7 @@ from node.protocol.reasons import SLOW, DisconnectReason
 from node.session import Parts, Session
 
 
-class GrpcTransport:
+class GrpcTransport(ABC):
     """One client's stream.
 
     Args:
@@ -43,9 +45,9 @@ class GrpcTransport:
         """How the stream ends, None for well: the client wanted it."""
         return ending_of(self._reason) if self._reason is not None else None
 
+    @abstractmethod
     def encode(self, reply: Reply) -> bytes | None:
         """A reply or push as one write, None for none."""
-        raise NotImplementedError
 
     def goodbye(self, reason: DisconnectReason) -> bytes | None:
         """What comes last in the stream, None for nothing."""

@@ -263,6 +263,17 @@ async def test_removed_history_is_gone(make_broker: Any, prefix: str) -> None:
     assert msgspec.json.decode(info.payload)["state"]["messages"] == 2
 
 
+async def test_what_the_server_had_is_delivered_before_a_flush_ends(make_broker: Any) -> None:
+    """Who joins after it gets nothing that is older, so nothing that it saw at another node."""
+    publisher, broker, inbox = await make_broker(), await make_broker(), Inbox()
+    await broker.subscribe("plain:a", inbox.deliver)
+    for number in range(1000):
+        await publisher.publish("plain:a", Message(b"%d" % number))
+    await publisher.flush()
+    await broker.flush()
+    assert inbox.data == [b"%d" % number for number in range(1000)]
+
+
 async def test_interests_may_be_given_back_twice_or_cut_off(server: NatsServer, connect: Brokers) -> None:
     """Giving back is never an error, and what was given back does not return with the connection."""
     broker, gone, stays = await connect(server.url), Inbox(), Inbox()
