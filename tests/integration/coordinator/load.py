@@ -47,11 +47,11 @@ class Publisher:
         assert b'"offset"' in answer, answer
 
 
-async def in_time(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+async def in_time(condition: Callable[[], bool], limit_s: float = 60.0, *, every_s: float = 0.1) -> None:
     """Ask again until the condition holds: it is another process's."""
     with trio.fail_after(limit_s):
         while not await trio.to_thread.run_sync(condition):  # noqa: ASYNC110 - nobody sets an event
-            await trio.sleep(0.1)
+            await trio.sleep(every_s)
 
 
 async def all_caught_up(clients: Clients, *publishers: Publisher, limit_s: float = 60.0) -> None:
