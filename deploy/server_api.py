@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from deploy.errors import UserError
+from node.protocol.reasons import INTERNAL
 
 _TIMEOUT_S = 10
 
@@ -66,6 +67,11 @@ def _result(url: str, status: int, body: bytes) -> dict[str, Any]:
         error, result = answer.get("error"), answer.get("result")
     except (ValueError, AttributeError) as problem:
         raise UserError(f"{url} did not answer as a node does; is it one?") from problem
+    if error and error.get("code") == INTERNAL.code:
+        raise UserError(
+            f"the node could not do it (code {INTERNAL.code}): NATS is away or did not answer in time, as its "
+            f"log and {url}/readyz say; a publication may be stored all the same"
+        )
     if error:
         raise UserError(f"the node refused: {error.get('message')} (code {error.get('code')})")
     return dict(result or {})

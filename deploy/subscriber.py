@@ -61,7 +61,8 @@ async def follow(
         # Full jitter: many clients that lost the same node come back spread over the whole interval.
         delay_s = uniform(0, min(_DELAY_MAX_S, _DELAY_FIRST_S * 2**follower.attempt))
         follower.attempt += 1
-        tell(f"{_in_words(ended)}; again in {delay_s:.1f} s")
+        why = _in_words(ended)
+        tell(f"{why}{'' if why.endswith('?') else ';'} again in {delay_s:.1f} s")
         await trio.sleep(delay_s)
 
 

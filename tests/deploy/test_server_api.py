@@ -115,6 +115,10 @@ def test_input_that_is_no_text_is_said(
         ((200, b"<html>"), "did not answer as a node"),
         ((200, b"[]"), "did not answer as a node"),
         ((200, b'{"error":{"code":102,"message":"unknown channel"}}'), r"unknown channel \(code 102\)"),
+        (
+            (200, b'{"error":{"code":100,"message":"internal server error"}}'),
+            r"NATS is away .*/readyz say; a publication may be stored",
+        ),
     ],
 )
 def test_what_went_wrong_is_said_in_words(node: FakeNode, answer: tuple[int, bytes], message: str) -> None:
