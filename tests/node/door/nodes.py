@@ -75,12 +75,12 @@ class Node:
 
 @asynccontextmanager
 async def running(**changes: object) -> AsyncIterator[Node]:
-    """Run a node; the block has ten seconds.
+    """Run a node; the block has PATIENCE_S.
 
     Args:
         changes: of the door's and hypercorn's configuration.
     """
-    options = HttpApiOptions(key="secret", body_bytes_max=5000, body_deadline_s=Duration(3))
+    options = HttpApiOptions(key="secret", body_bytes_max=5000, body_deadline_s=Duration(30))
     config = replace(transports.CONFIG, http_api=options, **changes)
     async with transports.served(config.client) as served:
         node = Node(served, config)

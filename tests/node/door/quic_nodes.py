@@ -1,9 +1,10 @@
 """Nodes with HTTP/3, for tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import trio
 from aioquic.quic.configuration import QuicConfiguration
 from msgspec.structs import replace
 
@@ -13,6 +14,12 @@ from tests.node.door.clients import LOCAL
 from tests.node.door.nodes import Node, running
 from tests.node.door.quic_clients import Http3Client, configuration, connected
 from tests.node.transports.served import CONFIG
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something is so in the node."""
+    while not holds():  # noqa: ASYNC110 - the node tells nobody
+        await trio.sleep(0.01)
 
 
 class Served:

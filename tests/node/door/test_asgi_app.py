@@ -156,7 +156,7 @@ async def test_half_a_body_has_a_deadline(autojump_clock: trio.testing.MockClock
         began = trio.current_time()
         await client.send(chunked("/api/publish", b"{", end=b""))
         assert (await client.response()).status == 408
-        assert trio.current_time() - began == pytest.approx(3)
+        assert trio.current_time() - began == pytest.approx(30)
 
 
 @pytest.mark.parametrize(

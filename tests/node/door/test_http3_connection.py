@@ -12,12 +12,13 @@ from aioquic.h3.connection import ErrorCode, FrameType
 from msgspec.structs import replace
 
 from node.config.options import Duration
-from node.door import asgi_bridge
+from node.door import asgi_bridge, http3_connection
 from node.door.http3_connection import Http3Connection
 from node.door.http3_request import UNACKNOWLEDGED_BYTES_MAX
 from tests.node.door.quic_clients import Http3Client
-from tests.node.door.quic_nodes import Served, serving
+from tests.node.door.quic_nodes import Served, serving, until
 from tests.node.transports.served import CONFIG
+from tests.patience import PATIENCE_S
 
 SSE = "/sse?channel=past:a"
 API = "/api/publish"
@@ -36,16 +37,21 @@ async def listening(client: Http3Client) -> int:
     return stream_id
 
 
+async def hang_up(client: Http3Client, stream_id: int) -> None:
+    """The client wants no more of a stream."""
+    client.quic.stop_stream(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+    await client.transmit()
+
+
 async def sessions(served: Served, count: int) -> None:
     """Wait until the node has so many."""
-    while len(served.node.served.parts.sessions) != count:  # noqa: ASYNC110 - the node tells nobody
-        await trio.sleep(0.01)
+    await until(lambda: len(served.node.served.parts.sessions) == count)
 
 
-async def idle(connection: Http3Connection) -> None:
-    """Wait until it serves no request."""
-    while connection._requests:  # noqa: ASYNC110 - the node tells nobody
-        await trio.sleep(0.01)
+async def gone(served: Served) -> None:
+    """Wait until the node has no connection, and nothing of one."""
+    quic = served.node.quic
+    await until(lambda: not quic._connections and not quic._by_id and not quic._handshakes)
 
 
 def stop_reading(client: Http3Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,24 +112,26 @@ async def test_the_session_of_a_client_that_goes_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Whether it ends its stream, its connection, or says nothing any more."""
-    async with serving(tmp_path) as served, served.client(idle_timeout=1.0) as client:
+    async with serving(tmp_path) as served, served.client() as client:
         stream_id = await listening(client)
+        connection = connection_of(served, client)
         await sessions(served, 1)
         if how == "cancels":
-            client.quic.stop_stream(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
-            await client.transmit()
+            await hang_up(client, stream_id)
         elif how == "leaves":
             await client.close()
         else:
+            # It is to be silent for a second after its last word, and not while it is still being served.
+            connection._quic._remote_max_idle_timeout = 1.0
+            client.quic.send_ping(1)
+            await client.transmit()
             monkeypatch.setattr(client.quic, "datagrams_to_send", lambda _: [])
         await sessions(served, 0)
         if how == "cancels":
             assert (await client.ask("GET", "/livez"))[0] == 200
-            await idle(connection_of(served, client))
+            await until(lambda: not connection._requests)
         else:
-            while served.node.quic._connections:  # noqa: ASYNC110 - the node tells nobody
-                await trio.sleep(0.01)
-            assert not served.node.quic._by_id
+            await gone(served)
 
 
 async def test_a_client_whose_address_changes_keeps_its_streams(tmp_path: Path) -> None:
@@ -171,22 +179,21 @@ async def test_many_requests_leave_nothing_behind(tmp_path: Path) -> None:
             client.quic.reset_stream(unfinished, ErrorCode.H3_REQUEST_CANCELLED)
             assert (await client.ask("POST", API, body=b"{}"))[0] == 401
         connection = connection_of(served, client)
-        await idle(connection)
-        while len(connection._quic._streams) > 10:  # noqa: ASYNC110 - the node tells nobody
-            await trio.sleep(0.01)
-        assert connection._http is not None
-        assert len(connection._http._stream) < 10
-        assert not served.node.served.parts.sessions
+        http = connection._http
+        assert http is not None
+        await until(lambda: not connection._requests)
+        await until(lambda: len(connection._quic._streams) < 10 and len(http._stream) < 10)
+        await sessions(served, 0)
 
 
 async def test_a_body_too_long_is_refused_and_not_read(tmp_path: Path) -> None:
     """413 while the client is still sending, and the request to send no more."""
     async with serving(tmp_path) as served, served.client() as client:
         stream_id = await client.begin("POST", API, KEY, last=False)
+        sender = client.quic._streams[stream_id].sender
         await client.send(stream_id, b" " * 6000, last=False)
         await client.until(lambda: stream_id in client.ended)
         assert client.fields[stream_id][b":status"] == b"413"
-        sender = client.quic._streams[stream_id].sender
         await client.until(lambda: sender._reset_error_code is not None)
         assert (await client.ask("GET", "/livez"))[0] == 200
 
@@ -227,15 +234,17 @@ async def test_a_client_that_gives_up_is_counted(tmp_path: Path) -> None:
         with structlog.testing.capture_logs() as logs:
             client.quic.close(error_code=0x12A, reason_phrase="what it likes")
             await client.transmit()
-            while not served.node.metrics.refused["http3_client"]:  # noqa: ASYNC110 - the node tells nobody
-                await trio.sleep(0.01)
+            await until(lambda: served.node.metrics.refused["http3_client"] > 0)
         assert "what it likes" not in str(logs)
         assert not served.node.metrics.malformed["http3"]
 
 
 async def test_a_connection_without_requests_ends(tmp_path: Path) -> None:
     """After `http_server.keep_alive_s`, however much its client pings."""
-    async with serving(tmp_path, keep_alive_s=Duration(0.3)) as served, served.client() as client:
+    async with serving(tmp_path) as served, served.client() as client:
+        # From its first request on: it may take its time until then.
+        connection = connection_of(served, client)
+        connection._options = replace(connection._options, keep_alive_s=Duration(0.3))
         assert (await client.ask("GET", "/livez"))[0] == 200
         while client.over is None:
             client.quic.send_ping(1)
@@ -244,8 +253,11 @@ async def test_a_connection_without_requests_ends(tmp_path: Path) -> None:
         assert client.over.error_code == ErrorCode.H3_NO_ERROR
 
 
-async def test_a_node_that_leaves_parts_from_its_clients(tmp_path: Path) -> None:
+async def test_a_node_that_leaves_parts_from_its_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A GOAWAY, and the end with the last response; before it the client is served as ever."""
+    monkeypatch.setattr(http3_connection, "_PARTING_S", 0.1)
     async with serving(tmp_path) as served, served.client() as client, served.client() as other:
         stream_id = await listening(client)
         served.node.quic.leave()
@@ -255,11 +267,13 @@ async def test_a_node_that_leaves_parts_from_its_clients(tmp_path: Path) -> None
         await client.received(stream_id, b'"still"')
         control = next(s for s in client.http._stream.values() if s.stream_type == 0)
         assert control.stream_id in client.quic._streams
-        client.quic.stop_stream(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
-        await client.transmit()
+        await hang_up(client, stream_id)
         await client.until_over()
+        monkeypatch.setattr(http3_connection, "_PARTING_S", PATIENCE_S)
         async with served.client() as newcomer:
-            assert (await newcomer.ask("GET", "/livez"))[0] == 200
+            stream_id = await listening(newcomer)
+            monkeypatch.setattr(http3_connection, "_PARTING_S", 0.1)
+            await hang_up(newcomer, stream_id)
             await newcomer.until_over()
         served.node.quic.leave(leaving=False)
         async with served.client() as newcomer:
@@ -272,8 +286,7 @@ async def test_a_node_that_stops_ends_when_all_have_been_served(tmp_path: Path) 
         stream_id = await client.begin("POST", API, KEY, last=False)
         await client.send(stream_id, b'{"channel":"past:a",', last=False)
         connection = connection_of(served, client)
-        while not connection._requests:  # noqa: ASYNC110 - the node tells nobody
-            await trio.sleep(0.01)
+        await until(lambda: bool(connection._requests))
         await served.node.stop()
         await other.until_over()
         late = await client.begin("GET", "/livez")
@@ -283,7 +296,7 @@ async def test_a_node_that_stops_ends_when_all_have_been_served(tmp_path: Path) 
         await client.until(lambda: stream_id in client.ended)
         assert b"offset" in client.bodies[stream_id]
         await client.until_over()
-        assert not served.node.quic._connections
+        await gone(served)
 
 
 async def test_a_node_that_is_cancelled_says_goodbye(tmp_path: Path) -> None:
@@ -300,18 +313,22 @@ async def test_a_node_that_is_cancelled_says_goodbye(tmp_path: Path) -> None:
     client.sock.close()
 
 
-async def test_a_handshake_without_end_is_forgotten(tmp_path: Path) -> None:
+async def test_a_handshake_without_end_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `http_server.head_deadline_s` nothing is left of it."""
+    begun = trio.Event()
+    real = Http3Connection.run
+
+    async def run(connection: Http3Connection) -> None:
+        begun.set()
+        await real(connection)
+
+    monkeypatch.setattr(Http3Connection, "run", run)
     async with serving(tmp_path, head_deadline_s=Duration(0.2)) as served:
         address = served.node.door.addresses[0]
         client = Http3Client(address, served.options)
         await client.sock.bind(("127.0.0.1", 0))
         client.quic.connect(address, now=trio.current_time())
         await client.transmit()
-        while not served.node.quic._connections:  # noqa: ASYNC110 - the node tells nobody
-            await trio.sleep(0.01)
-        while served.node.quic._connections:  # noqa: ASYNC110 - as above
-            await trio.sleep(0.01)
-        assert not served.node.quic._handshakes
-        assert not served.node.quic._by_id
+        await begun.wait()
+        await gone(served)
         client.sock.close()

@@ -17,7 +17,7 @@ from aioquic.tls import Epoch
 from node.door.http3_session import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Quic
 from tests.node.door.authority import Authority
 from tests.node.door.quic_clients import Http3Client
-from tests.node.door.quic_nodes import serving
+from tests.node.door.quic_nodes import serving, until
 
 API = "/api/publish"
 KEY = (b"x-api-key", b"secret")
@@ -71,7 +71,8 @@ async def test_a_body_as_long_as_allowed_arrives(tmp_path: Path) -> None:
 async def test_what_is_said_of_us(tmp_path: Path) -> None:
     """No table of fields, the longest head, and no WebSockets."""
     async with serving(tmp_path) as served, served.client() as client:
-        await client.ask("GET", "/livez")
+        # They come on a stream of their own.
+        await client.until(lambda: client.http.received_settings is not None)
         settings = client.http.received_settings
         assert settings is not None
         assert settings[Setting.QPACK_MAX_TABLE_CAPACITY] == 0
@@ -91,8 +92,7 @@ async def test_a_table_of_fields_is_refused(tmp_path: Path) -> None:
         assert client.over is not None
         assert client.over.error_code == ErrorCode.QPACK_ENCODER_STREAM_ERROR
         # Counted when the closing period is over (RFC 9000, section 10.2).
-        while not served.node.metrics.malformed["http3"]:  # noqa: ASYNC110 - the node tells nobody
-            await trio.sleep(0.01)
+        await until(lambda: served.node.metrics.malformed["http3"] > 0)
 
 
 @pytest.mark.parametrize("stream_type", [StreamType.CONTROL, StreamType.PUSH, 0x4242])
@@ -118,6 +118,9 @@ async def test_frames_that_nobody_knows_are_not_kept(tmp_path: Path) -> None:
         assert (await client.ask("GET", "/livez"))[0] == 200
         (connection,) = served.node.quic._connections
         assert connection._http is not None
+        # All of it has to come first, however it is cut into datagrams.
+        streams = connection._quic._streams
+        await until(lambda: stream_id in streams and streams[stream_id].receiver._buffer_start > 60_000)
         assert not connection._http._stream[stream_id].buffer
 
 

@@ -13,7 +13,7 @@ from node.door import quic as quic_module
 from node.door.http3_connection import Http3Connection
 from node.door.listeners import DoorError
 from tests.node.door.quic_clients import Http3Client, connected
-from tests.node.door.quic_nodes import serving
+from tests.node.door.quic_nodes import serving, until
 
 KEY = (b"x-api-key", b"secret")
 SSE = "/sse?channel=past:a"
@@ -91,7 +91,9 @@ async def test_a_fault_in_the_library_ends_one_connection(
 
             monkeypatch.setattr(connection._quic, "receive_datagram", fail)
             await client.begin("GET", "/livez")
-            await client.until(lambda: client.over is not None)
+            await client.until_over()
+        # What the client had said twice may come as long as the connection is known.
+        await until(lambda: connection not in served.node.quic._connections)
         assert served.node.metrics.failures >= 1
         served.node.metrics.failures = 0
         assert (await other.ask("GET", "/livez"))[0] == 200
@@ -102,7 +104,8 @@ async def test_a_client_has_to_show_where_it_is(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(quic_module, "_TRUSTED_HANDSHAKES", 0)
     async with serving(tmp_path) as served, served.client() as client:
         assert client.quic._retry_count == 1
-        assert served.node.metrics.refused["quic_retry"] == 1
+        # On a busy machine the client may have asked again before it was told.
+        assert served.node.metrics.refused["quic_retry"] >= 1
         assert (await client.ask("GET", "/livez"))[0] == 200
         assert not served.node.quic._handshakes
 

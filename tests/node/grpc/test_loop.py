@@ -63,12 +63,14 @@ def test_an_error_of_trios_main_function_is_the_runs() -> None:
 def test_cancelling_trio_ends_what_it_waits_for_on_both_sides() -> None:
     """It returns when asyncio's task and the trio task behind that have ended."""
     ended: list[str] = []
+    scope = trio.CancelScope()
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             tasks = TrioTasks(nursery)
 
             async def behind() -> None:
+                scope.cancel()
                 try:
                     await trio.sleep_forever()
                 finally:
@@ -80,7 +82,7 @@ def test_cancelling_trio_ends_what_it_waits_for_on_both_sides() -> None:
                 finally:
                     ended.append("between")
 
-            with trio.move_on_after(0.01) as scope:
+            with scope:
                 await in_asyncio(between)
             assert scope.cancelled_caught
             assert ended == ["behind", "between"]
