@@ -148,12 +148,16 @@ class FaultKind(msgspec.Struct, frozen=True):
         targets: what it may hit; one is drawn. A fault without a target has one empty name.
         weight: how often it is chosen, relative to others.
         holds_s: the shortest and the longest time it stays in force.
+        after_s: seconds at least since the one before was healed.
+        shows: the verdict that has nothing to judge unless a fault that shows it is chosen; "" for none.
     """
 
     name: str
     targets: tuple[str, ...] = ("",)
     weight: float = 1.0
     holds_s: tuple[float, float] = (1.0, 8.0)
+    after_s: float = 0.0
+    shows: str = ""
 
 
 class FaultPlan(msgspec.Struct, frozen=True):
@@ -164,12 +168,14 @@ class FaultPlan(msgspec.Struct, frozen=True):
         heal_s: when it is healed.
         name: the fault's.
         target: what it hits.
+        after_s: seconds at least since the one before was healed, even if that was late.
     """
 
     inject_s: float
     heal_s: float
     name: str
     target: str
+    after_s: float
 
 
 def _chance(workload: Workload, part: str) -> random.Random:
@@ -238,22 +244,39 @@ def faults(
 ) -> list[FaultPlan]:
     """A shifting mix of faults, one after another, with quiet times between; by time.
 
+    It begins with one fault for every verdict that the kinds show, so that no seed leaves one without.
+
     Args:
         workload: for how long, and the seed.
         kinds: what to choose from.
         quiet: the share of turns in which nothing happens.
         apart_s: seconds from the healing of one to the next, so that what follows from which can be seen.
+
+    Raises:
+        ValueError: there is no time for what the verdicts need.
     """
     chance = _chance(workload, "faults")
+    needed = list(dict.fromkeys(kind.shows for kind in kinds if kind.shows))
+    chance.shuffle(needed)
     plans: list[FaultPlan] = []
-    at_s = apart_s
+    at_s, healed_s = apart_s, -math.inf
     while kinds:
-        kind = chance.choices(kinds, [kind.weight for kind in kinds])[0]
+        choice = [kind for kind in kinds if kind.shows == needed[0]] if needed else kinds
+        kind = chance.choices(choice, [kind.weight for kind in choice])[0]
         holds_s = chance.uniform(*kind.holds_s)
         target = kind.targets[chance.randrange(len(kind.targets))]
+        after_s = max(kind.after_s, apart_s)
+        at_s = max(at_s, healed_s + after_s)
         if at_s + holds_s + apart_s > workload.duration_s:
             break
-        if chance.random() >= quiet:
-            plans.append(FaultPlan(at_s, at_s + holds_s, kind.name, target))
+        if needed or chance.random() >= quiet:
+            healed_s = at_s + holds_s
+            plans.append(FaultPlan(at_s, healed_s, kind.name, target, after_s))
+        del needed[:1]
         at_s += holds_s + apart_s * (1 + chance.random())
+    if needed:
+        raise ValueError(
+            f"{workload.duration_s:g} s are too short for a fault that shows {needed[0]}:"
+            f" with this seed that needs {at_s + holds_s + apart_s:.0f} s, and other verdicts may need more"
+        )
     return plans

@@ -1,11 +1,13 @@
 """A mixed run: what the generator's schedule says, done when it says so."""
 
+import math
 from collections.abc import Mapping
 
 import msgspec
 import trio
 
 from chaos import generator
+from chaos.experiment import Experiment, ExperimentError
 from chaos.generator import FaultKind, FaultPlan
 from chaos.rig import Rig, workload_of
 from chaos.settings import Settings
@@ -13,7 +15,7 @@ from chaos.settings import Settings
 Kinds = Mapping[str, Mapping[str, object]]
 
 
-def schedule(settings: Settings, kinds: Kinds, quiet: float) -> list[FaultPlan]:
+def schedule(settings: Settings, kinds: Kinds, quiet: float = 0.25) -> list[FaultPlan]:
     """What happens when; the same for the same settings.
 
     Args:
@@ -22,7 +24,7 @@ def schedule(settings: Settings, kinds: Kinds, quiet: float) -> list[FaultPlan]:
         quiet: see generator.faults.
 
     Raises:
-        ValueError: a field that there is not, or a value that means nothing.
+        ValueError: a field that there is not, a value that means nothing, or too short a time.
     """
     listed = []
     for name, fields in kinds.items():
@@ -33,12 +35,33 @@ def schedule(settings: Settings, kinds: Kinds, quiet: float) -> list[FaultPlan]:
     return generator.faults(workload, listed, quiet=quiet)
 
 
+def check(experiment: Experiment, settings: Settings) -> None:
+    """Make the schedules of an experiment, so that what is wrong with them is said before anything starts.
+
+    Raises:
+        ExperimentError: one cannot be made.
+    """
+    for activity in experiment.method:
+        if activity.provider.func == "mixed":
+            try:
+                schedule(settings, **activity.provider.arguments)
+            except (TypeError, ValueError) as error:
+                raise ExperimentError(f"{activity.name}: {error}") from error
+
+
 async def run_schedule(rig: Rig, plans: list[FaultPlan]) -> None:
-    """Inject and heal at the times of the schedule, or as soon after as what came before allows."""
+    """Inject and heal at the times of the schedule, or later if what came before took its time.
+
+    However late it is, every fault stays in force for as long as the schedule says, and begins as long after
+    the one before as it has to: what follows from which can still be told.
+    """
     began = trio.current_time()
+    healed_at = -math.inf
     for plan in plans:
-        await trio.sleep_until(began + plan.inject_s)
+        injected_at = max(began + plan.inject_s, healed_at + plan.after_s)
+        await trio.sleep_until(injected_at)
         name = await rig.inject(plan.name, plan.target, optional=True)
-        await trio.sleep_until(began + plan.heal_s)
+        await trio.sleep_until(injected_at + plan.heal_s - plan.inject_s)
         await rig.heal(name)
+        healed_at = trio.current_time()
     await trio.sleep_until(began + rig.settings.duration_s)

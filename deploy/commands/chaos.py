@@ -89,6 +89,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from chaos.experiment import ExperimentError, path_of, read, settings_of
+    from chaos.mixed import check
     from chaos.runner import Runner
     from chaos.targets.interface import Failed, Skipped
     from chaos.targets.reach import unfit
@@ -114,6 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
             target=arguments.target,
             installation=arguments.installation,
         )
+        check(experiment, settings)
     except ExperimentError as error:
         raise UserError(str(error)) from error
     if why := unfit(experiment, settings.target):

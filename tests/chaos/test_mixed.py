@@ -1,12 +1,26 @@
-"""Tests of `chaos.mixed`: the schedule that an experiment's seed gives."""
+"""Tests of `chaos.mixed`: the schedule that an experiment's seed gives, and how it is kept."""
 
+from math import ceil, floor
+
+import msgspec
 import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chaos.experiment import path_of, read, settings_of
-from chaos.mixed import schedule
+from chaos.checkers.verdict import Bounds
+from chaos.experiment import ExperimentError, path_of, read, settings_of
+from chaos.generator import FaultPlan
+from chaos.mixed import check, run_schedule, schedule
+from chaos.rig import Rig
+from chaos.settings import Settings
 
-ARGUMENTS = read(path_of("mixed")).method[0].provider.arguments
-CONFIGURATION = read(path_of("mixed")).configuration
+MIXED = read(path_of("mixed"))
+ARGUMENTS = MIXED.method[0].provider.arguments
+CONFIGURATION = MIXED.configuration
+BOUNDS = msgspec.convert(CONFIGURATION["bounds"], Bounds)
+# Others must not notice these.
+SLOW = {"slow-clients", "never-read", "connection-flood", "malformed-flood"}
 
 
 def plans(seed: int, duration_s: float = 300.0) -> list[tuple[str, str, float]]:
@@ -35,6 +49,65 @@ def test_many_seeds_use_every_fault() -> None:
     """Nothing in the list is never chosen."""
     used = {name for seed in range(20) for name, _, _ in plans(seed)}
     assert used == set(ARGUMENTS["kinds"])
+
+
+@given(st.integers())
+def test_every_seed_gives_every_verdict_something_to_judge(seed: int) -> None:
+    """In the default time a node is drained, and slow clients have whole seconds to themselves."""
+    found = schedule(settings_of(CONFIGURATION, seed=seed), **ARGUMENTS)
+    assert {"isolation", "drain"} <= BOUNDS.requires
+    assert "node-drain" in {plan.name for plan in found[:2]}
+    assert SLOW & {plan.name for plan in found[:2]}
+    settled_s = 0.0
+    for plan in found:
+        if plan.name in SLOW:
+            assert plan.inject_s - settled_s >= 1.0  # a second that is disturbed for a moment does not count
+            assert floor(plan.heal_s) - ceil(plan.inject_s) >= 2
+        else:
+            settled_s = plan.heal_s + BOUNDS.settle_s
+
+
+def test_a_time_that_is_too_short_is_refused_before_anything_starts() -> None:
+    """The run would end without something to judge, and that is known before."""
+    for seed in range(100):
+        check(MIXED, settings_of(CONFIGURATION, seed=seed, duration_s=30.0))
+    with pytest.raises(ExperimentError, match=r"10 s are too short for a fault that shows"):
+        check(MIXED, settings_of(CONFIGURATION, duration_s=10.0))
+
+
+class SlowRig(Rig):
+    """Notes when faults come and go; each takes its time to be healed."""
+
+    def __init__(self, settings: Settings, healing_s: float) -> None:
+        self.settings = settings
+        self.healing_s = healing_s
+        self.noted: list[float] = []
+        self.injected_at = self.began = trio.current_time()
+
+    async def inject(self, name: str, target: str = "", *, optional: bool = False) -> str:
+        self.injected_at = trio.current_time()
+        return name
+
+    async def heal(self, name: str = "") -> None:
+        self.noted += [self.injected_at - self.began, trio.current_time() - self.began]
+        await trio.sleep(self.healing_s)
+
+
+async def test_what_is_in_time_is_done_at_its_time(autojump_clock: trio.testing.MockClock) -> None:
+    """The schedule of a seed is what happens."""
+    plans = [FaultPlan(3.0, 4.0, "a", "", 3.0), FaultPlan(8.0, 10.0, "b", "", 3.0)]
+    rig = SlowRig(settings_of(CONFIGURATION), healing_s=0.5)
+    await run_schedule(rig, plans)
+    assert rig.noted == pytest.approx([3.0, 4.0, 8.0, 10.0])
+    assert trio.current_time() - rig.began == pytest.approx(120.0)
+
+
+async def test_what_is_late_stays_apart_and_in_force(autojump_clock: trio.testing.MockClock) -> None:
+    """A node that is slow to start again takes nothing of what comes behind it."""
+    plans = [FaultPlan(3.0, 4.0, "a", "", 3.0), FaultPlan(10.0, 12.0, "b", "", 6.0)]
+    rig = SlowRig(settings_of(CONFIGURATION), healing_s=20.0)
+    await run_schedule(rig, plans)
+    assert rig.noted == pytest.approx([3.0, 4.0, 30.0, 32.0])
 
 
 def test_a_field_that_there_is_not_is_refused() -> None:
