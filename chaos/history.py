@@ -190,10 +190,12 @@ class Delivered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="d")
 class FaultChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="fault"):
     """A fault comes into force or is healed; `inject` is written before it acts, `heal` after it stopped.
 
+    Since `healing` it is being undone: what it brought about may be over at any time.
+
     Attributes:
         t: when, seconds.
         name: the fault's, with its target where two may overlap, such as `node-kill node-1`.
-        phase: inject or heal; skipped: could not be injected here, `detail` says why.
+        phase: inject, healing or heal; skipped: could not be injected here, `detail` says why.
         detail: in words.
         node: for a drain: the node that is to become empty.
         drain_deadline_s: for a drain: seconds until it has to be; 0 otherwise.
@@ -202,7 +204,7 @@ class FaultChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="
 
     t: float
     name: str
-    phase: Literal["inject", "heal", "skipped"]
+    phase: Literal["inject", "healing", "heal", "skipped"]
     detail: str = ""
     node: str = ""
     drain_deadline_s: float = 0.0

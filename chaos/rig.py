@@ -162,6 +162,7 @@ class Rig:
         """Undo the faults whose name begins so; all of them for ""."""
         for full_name in [each for each in self._faults if each.startswith(name)]:
             fault = self._faults.pop(full_name)
+            self._history.write(FaultChanged(time.monotonic(), full_name, "healing", slow=fault.slow))
             with self.noting_failure():
                 await fault.heal()
             self._history.write(FaultChanged(time.monotonic(), full_name, "heal", slow=fault.slow))

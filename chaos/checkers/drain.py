@@ -1,4 +1,8 @@
-"""Drain: a node that goes is empty before its deadline, cuts nobody off, and floods nobody."""
+"""Drain: a node that goes is empty before its deadline, cuts nobody off, and floods nobody.
+
+Whoever comes to it before it has been given back counts like those who were there: a node may take clients
+until the order to leave has reached it, and one that was half open then, but it has to be rid of them too.
+"""
 
 from bisect import bisect_right
 
@@ -12,13 +16,18 @@ NAME = "drain"
 
 def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     """Judged from what clients saw, not from what nodes say of themselves."""
-    drains = [(fault, began) for fault, began, _ in recorded.spans() if fault.drain_deadline_s]
+    drains = [span for span in recorded.spans() if span[0].drain_deadline_s]
     stays = stays_of(recorded)
     cases = Cases()
     slowest = fastest = 0.0
     judged = 0
-    for fault, began in drains:
-        hosted = [stay for stay in stays if stay.node == fault.node and stay.began <= began < stay.ended]
+    for fault, began, healed in drains:
+        given_back = _given_back(recorded, fault, healed)
+        hosted = [
+            stay
+            for stay in stays
+            if stay.node == fault.node and stay.began < given_back and stay.ended > began
+        ]
         # Who drains a node without clients learns nothing of it.
         judged += bool(hosted)
         empty = max((stay.ended for stay in hosted), default=began)
@@ -46,10 +55,22 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     )
 
 
+def _given_back(recorded: Recorded, fault: FaultChanged, healed: float) -> float:
+    """From when on the node may have clients again."""
+    healing = (
+        change.t
+        for change in recorded.faults
+        if change.phase == "healing" and change.name == fault.name and change.t >= fault.t
+    )
+    return min(next(healing, healed), healed)
+
+
 def _not_empty(recorded: Recorded, fault: FaultChanged, hosted: list[Stay], began: float) -> Case:
     deadline = began + fault.drain_deadline_s
-    left = sum(stay.ended > deadline for stay in hosted)
-    what = f"{left} of {len(hosted)} clients were still there after {fault.drain_deadline_s:g} s"
+    left = [stay for stay in hosted if stay.ended > deadline]
+    what = f"{len(left)} of {len(hosted)} clients were still there after {fault.drain_deadline_s:g} s"
+    if came := sum(stay.began > began for stay in left):
+        what += f", {came} of them had come since"
     return Case(what, deadline - recorded.zero, node=fault.node)
 
 

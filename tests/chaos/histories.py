@@ -108,6 +108,10 @@ class Story:
         self.tell(FaultChanged(self._now(), name, "inject", "", node, deadline_s, slow))
         return self
 
+    def healing(self, name: str) -> "Story":
+        self.tell(FaultChanged(self._now(), name, "healing"))
+        return self
+
     def healed(self, name: str) -> "Story":
         self.tell(FaultChanged(self._now(), name, "heal"))
         return self

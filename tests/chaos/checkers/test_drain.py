@@ -108,6 +108,41 @@ def test_a_node_may_say_itself_what_it_can_take() -> None:
     assert check(story.recorded(), BOUNDS).state == "valid"
 
 
+def test_clients_that_a_draining_node_took_and_kept_are_invalid() -> None:
+    """It did not refuse newcomers: those who were there went in time, and others are in their place."""
+    story = Story().connected("c1").connected("c2")
+    story.fault("drain node-1", node="node-1", deadline_s=2.0).connected("late-1").closed("c1", SHUTDOWN)
+    story.connected("late-2").closed("c2", SHUTDOWN).wait(3.0).healing("drain node-1")
+    verdict = check(story.healed("drain node-1").recorded(), PACED)
+    assert verdict.state == "invalid"
+    assert [case.what for case in verdict.evidence] == [
+        "2 of 4 clients were still there after 2 s, 2 of them had come since"
+    ]
+
+
+def test_a_client_that_a_drained_node_takes_is_invalid() -> None:
+    """It was empty, and let somebody in before it was given back."""
+    story = Story().connected("c1").fault("drain node-1", node="node-1", deadline_s=2.0)
+    story.closed("c1", SHUTDOWN).wait(0.5).connected("c2").healing("drain node-1").healed("drain node-1")
+    assert check(story.wait(3.0).phase("final").recorded(), PACED).state == "invalid"
+
+
+def test_clients_that_come_before_a_node_refuses_them_may_leave_with_the_others() -> None:
+    """The order to leave takes its time, and who was half open then is let in."""
+    story = Story().connected("c1").fault("drain node-1", node="node-1", deadline_s=2.0).connected("c2")
+    story.closed("c1", SHUTDOWN).wait(0.5).connected("c3").closed("c2", SHUTDOWN).closed("c3", SHUTDOWN)
+    verdict = check(story.wait(2.0).healing("drain node-1").healed("drain node-1").recorded(), PACED)
+    assert verdict.state == "valid"
+    assert 0.5 < verdict.measured["empty_s"] < 1.0
+
+
+def test_clients_that_come_once_a_node_is_given_back_are_welcome() -> None:
+    """Giving it back takes a while to return, and clients are quicker."""
+    story = Story().connected("c1").fault("drain node-1", node="node-1", deadline_s=2.0)
+    story.closed("c1", SHUTDOWN).wait(0.5).healing("drain node-1").connected("c2").healed("drain node-1")
+    assert check(story.wait(3.0).phase("final").recorded(), PACED).state == "valid"
+
+
 def test_a_drain_of_a_node_without_clients_is_none() -> None:
     """It shows nothing, as when clients call the node by another name than the fault does."""
     story = Story().connected("c1", "node-2").fault("drain node-1", node="node-1", deadline_s=2.0).wait(5.0)
