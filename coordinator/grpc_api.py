@@ -26,6 +26,7 @@ from coordinator.errors import (
     OperationError,
     Unavailable,
 )
+from coordinator.grpc_tls import GrpcTls
 from coordinator.service import Service
 from protos import coordinator_pb2, coordinator_pb2_grpc
 from protos.catalog_pb2 import Plan
@@ -71,13 +72,17 @@ class GrpcApi:
         token: who may call.
         address: to listen on; "" for all.
         port: 0 for any free one.
+        tls: loaded; None: the port speaks plain text.
     """
 
-    def __init__(self, service: Service, token: TokenCheck, address: str, port: int) -> None:
+    def __init__(
+        self, service: Service, token: TokenCheck, address: str, port: int, tls: GrpcTls | None = None
+    ) -> None:
         self._service = service
         self._token = token
         self._address = address
         self._port = port
+        self._tls = tls
 
     async def run(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; calls that are under way end then.
@@ -94,7 +99,10 @@ class GrpcApi:
             health_pb2_grpc.add_HealthServicer_to_server(healths, server)
             where = f"{self._address or '[::]'}:{self._port}"
             try:
-                port = server.add_insecure_port(where)
+                if self._tls is None:
+                    port = server.add_insecure_port(where)
+                else:
+                    port = server.add_secure_port(where, self._tls.credentials())
             except RuntimeError as error:
                 raise GrpcError(f"cannot listen on {where}: change coordinator.grpc_port") from error
             await aio_as_trio(server.start)()

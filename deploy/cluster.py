@@ -194,7 +194,10 @@ class Cluster:
     ) -> None:
         command = [*self._settings.coordinator_command, *self._common(nats_url), "--name", _COORDINATOR]
         command += ["--http-address", HOST, "--http-port", str(ports[0]), "--grpc-port", str(ports[1])]
-        command += ["--set", f"coordinator.public_url=http://{HOST}:{ports[0]}"]
+        command += [
+            "--set",
+            f"coordinator.public_url={self._settings.coordinator_scheme}://{HOST}:{ports[0]}",
+        ]
         await self._start_program(nursery, self._coordinators, _COORDINATOR, command, started)
 
     def _common(self, nats_url: str) -> list[str]:

@@ -23,6 +23,7 @@ class Settings:
         grpc_port: of the first of those, the next ones follow; 0 gives each any free port.
         config: file of every node and of the coordinator.
         scheme: of the nodes' HTTP ports: "http", or "https" where the configuration has TLS on.
+        coordinator_scheme: the same of the coordinator's HTTP port.
         coordinator_port: HTTP port of the coordinator, the next one is its gRPC port; 0 gives it any free
             ones, None starts none.
         nats_url: servers to use; "" starts one.
@@ -43,6 +44,7 @@ class Settings:
     grpc_nodes: int = 0
     grpc_port: int = 0
     scheme: str = "http"
+    coordinator_scheme: str = "http"
     coordinator_port: int | None = None
     nats_url: str = ""
     consul_url: str = ""

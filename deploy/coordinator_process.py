@@ -25,6 +25,7 @@ from coordinator.catalog.nats_kv import NatsCatalog
 from coordinator.control import Control, ControlSettings
 from coordinator.discover import Discovery
 from coordinator.grpc_api import GrpcApi
+from coordinator.grpc_tls import GrpcTls
 from coordinator.http_api import HttpApi
 from coordinator.mirror import Mirror
 from coordinator.placement import Placement
@@ -32,11 +33,12 @@ from coordinator.service import Service
 from coordinator.settings import PlanSettings, RebalanceSettings
 from coordinator.telemetry import Telemetry
 from deploy.errors import UserError
-from node.config.options import Config, HttpTlsOptions
+from node.config.options import Config, Http3Options
 from node.door.connection import Connection, address_text, connection_header
 from node.door.door import Door
 from node.door.handover import HandOver
 from node.door.head import Head
+from node.door.listeners import DoorError
 from node.door.response import response
 from node.telemetry.logs import configure_logging
 from node.timers import Timers
@@ -61,7 +63,7 @@ def main(config: Config, on_ready: Ready | None = None) -> int:
         on_ready: called with address, port and gRPC port, once, when requests are taken.
 
     Raises:
-        DoorError: the HTTP port cannot be opened.
+        DoorError: the HTTP port cannot be opened, or the certificate cannot be used.
         GrpcError: the gRPC port cannot be opened.
         UserError: there is no catalog to speak of.
     """
@@ -162,6 +164,7 @@ class CoordinatorProcess:
         self._timers = Timers()
         self._app = HttpApi(self._service, self._discovery, self._token, self._telemetry)
         self._door, self._hand_over = self._open_door()
+        self._grpc_tls = self._open_grpc_tls()
         self._leading = trio.CancelScope()
         self._led = trio.Event()
         self._door_done = trio.Event()
@@ -174,8 +177,9 @@ class CoordinatorProcess:
             on_ready: see `main`.
         """
         options = self._config.coordinator
+        scheme = "https" if options.tls.enabled else "http"
         host, port = (await nursery.start(self._serve_door))[0]
-        grpc = GrpcApi(self._service, self._token, options.address, options.grpc_port)
+        grpc = GrpcApi(self._service, self._token, options.address, options.grpc_port, self._grpc_tls)
         grpc_port = await nursery.start(grpc.run)
         await nursery.start(self._catalog.run)
         control = Control(
@@ -183,7 +187,7 @@ class CoordinatorProcess:
             self._mirror,
             ControlSettings(
                 name=self._name,
-                url=options.public_url or f"http://{address_text(socket.gethostname(), port)}",
+                url=options.public_url or f"{scheme}://{address_text(socket.gethostname(), port)}",
                 leader_ttl_s=options.leader_ttl_s,
                 tick_s=options.tick_s,
                 plans_kept=options.plans_kept,
@@ -234,13 +238,33 @@ class CoordinatorProcess:
                 address=options.address,
                 port=options.port,
                 reuse_port=False,
-                # The nodes' certificate is not for this port.
-                tls=HttpTlsOptions(),
+                # The nodes' certificate is not for this port, and their QUIC neither.
+                tls=options.tls,
+                http3=Http3Options(),
             ),
         )
         hand_over = HandOver(self._app, config, self._telemetry)
         routes = {"/discover": self._discover}
-        return Door(config.http_server, routes, hand_over.serve, self._timers, self._telemetry), hand_over
+        door = Door(
+            config.http_server, routes, hand_over.serve, self._timers, self._telemetry, section="coordinator"
+        )
+        return door, hand_over
+
+    def _open_grpc_tls(self) -> GrpcTls | None:
+        """The same certificate for the other port: read again whenever the door reads it again."""
+        options = self._config.coordinator.tls
+        if self._door.tls is None:
+            return None
+        tls = GrpcTls(options.cert_pem, options.key_pem, options.client_ca_pem)
+
+        def load() -> None:
+            try:
+                tls.load()
+            except OSError as error:
+                raise DoorError(f"coordinator.tls: {error.filename}: {error.strerror}") from error
+
+        self._door.tls.loaders.append(load)
+        return tls
 
     async def _discover(self, connection: Connection, head: Head) -> bool:
         """See `node.door.door.Handler`."""

@@ -71,11 +71,12 @@ def announce(descriptor: int, config: Config, host: str, port: int, grpc_port: i
         port: of HTTP.
         grpc_port: of gRPC.
     """
+    scheme = "https" if config.coordinator.tls.enabled else "http"
     host = f"[{host}]" if ":" in host else host
     ready = {
         "name": config.coordinator.name,
         "pid": os.getpid(),
-        "http": f"http://{host}:{port}",
+        "http": f"{scheme}://{host}:{port}",
         "grpc": f"{host}:{grpc_port}",
     }
     with open(descriptor, "w", encoding="utf-8") as pipe:

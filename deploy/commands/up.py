@@ -94,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         grpc_port=arguments.grpc_port,
         config=config_file,
         scheme="https" if config.http_server.tls.enabled else "http",
+        coordinator_scheme="https" if config.coordinator.tls.enabled else "http",
         coordinator_port=_coordinator_port(arguments, config),
         consul_url=arguments.consul,
         nats_url=arguments.nats,

@@ -66,6 +66,8 @@ CATALOG_RELATIONS: tuple[Relation, ...] = (
     *(_row(path, "more than 0", zero=False) for path in _POSITIVE),
     *(_row(path, "0 or more", zero=True) for path in _NOT_NEGATIVE),
     *map(_port, _PORTS),
+    # Whether the files of coordinator.tls are there, a coordinator sees: nodes read the same settings and are
+    # no place for its key.
     *map(_file, _FILES),
     Relation(
         ("catalog.report_interval_s", "catalog.ttl_s"),
@@ -92,6 +94,18 @@ CATALOG_RELATIONS: tuple[Relation, ...] = (
         ("catalog.consul.prefix",),
         lambda c: patterns.KEY_PREFIX.fullmatch(c.catalog.consul.prefix) is not None,
         "is not the beginning of a key; use letters, digits, `-`, `_` and `.`, with `/` in between",
+    ),
+    Relation(
+        ("coordinator.tls.enabled", "coordinator.tls.cert_pem", "coordinator.tls.key_pem"),
+        lambda c: (
+            not c.coordinator.tls.enabled or bool(c.coordinator.tls.cert_pem and c.coordinator.tls.key_pem)
+        ),
+        "needs coordinator.tls.cert_pem and coordinator.tls.key_pem",
+    ),
+    Relation(
+        ("coordinator.tls.client_ca_pem", "coordinator.tls.enabled"),
+        lambda c: c.coordinator.tls.enabled or not c.coordinator.tls.client_ca_pem,
+        "asks clients for certificates, which needs coordinator.tls.enabled",
     ),
     Relation(
         ("coordinator.connect_share",),

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from node.config.durations import Duration
+from node.config.tls import ServerTlsOptions
 
 
 class ConsulOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +59,9 @@ class CoordinatorOptions(Struct, frozen=True, forbid_unknown_fields=True):
     address: str = ""
     port: int = 7000
     grpc_port: int = 7001
-    # Its HTTP port as people reach it; empty: http://, the host's name and the port.
+    # For both ports.
+    tls: ServerTlsOptions = field(default_factory=ServerTlsOptions)
+    # Its HTTP port as people reach it; empty: http:// or https://, the host's name and the port.
     public_url: str = ""
     # What control calls carry as `Authorization: Bearer TOKEN`; empty and not insecure: all are refused.
     token: str = ""

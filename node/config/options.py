@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from node.config.coordination import CatalogOptions, CoordinatorOptions
 from node.config.durations import Duration as Duration  # noqa: PLC0414 - marks that it is exported here
 from node.config.grpc import GrpcApiOptions, GrpcServerOptions, UniGrpcOptions
+from node.config.tls import ServerTlsOptions
 from node.config.transports import (
     EmulationOptions,
     GrpcWebOptions,
@@ -132,17 +133,6 @@ class ChannelsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: tuple[Namespace, ...] = ()
 
 
-class HttpTlsOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """`http_server.tls`: our certificate, and whose certificates clients must have; for the whole port."""
-
-    enabled: bool = False
-    # PEM files: certificate chain and key. Read again when they change.
-    cert_pem: str = ""
-    key_pem: str = ""
-    # Authorities of client certificates; given, a client without one of theirs is refused in the handshake.
-    client_ca_pem: str = ""
-
-
 class Http3Options(Struct, frozen=True, forbid_unknown_fields=True):
     """`http_server.http3`: HTTP/3 on the UDP port of the same number, and its announcement (Alt-Svc)."""
 
@@ -159,7 +149,8 @@ class HttpServerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     # Empty: all interfaces. Port 0: any free one.
     address: str = ""
     port: int = 8000
-    tls: HttpTlsOptions = field(default_factory=HttpTlsOptions)
+    # For the whole port.
+    tls: ServerTlsOptions = field(default_factory=ServerTlsOptions)
     http3: Http3Options = field(default_factory=Http3Options)
     # Let several nodes of one machine share the port (SO_REUSEPORT).
     reuse_port: bool = False

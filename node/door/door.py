@@ -57,6 +57,7 @@ class Door:
         fallback: who serves everything else, the rest of the connection included.
         timers: for the deadlines of requests.
         metrics: what is refused is counted there.
+        section: of the configuration, where the options of TLS are.
 
     Attributes:
         addresses: where it listens, as (host, port).
@@ -71,13 +72,14 @@ class Door:
         fallback: Handler,
         timers: Timers,
         metrics: Counts,
+        section: str = "http_server",
     ) -> None:
         self._options = options
         self._routes = routes
         self._fallback = fallback
         self._timers = timers
         self._metrics = metrics
-        self.tls = Tls(options, metrics) if options.tls.enabled else None
+        self.tls = Tls(options, metrics, section) if options.tls.enabled else None
         self._accepting = trio.CancelScope()
         self._connections: set[Connection] = set()
         self._listeners: list[socket.socket] = []

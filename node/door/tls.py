@@ -13,7 +13,8 @@ from contextlib import suppress
 import structlog
 import trio
 
-from node.config.options import HttpServerOptions, HttpTlsOptions
+from node.config.options import HttpServerOptions
+from node.config.tls import ServerTlsOptions
 from node.door.connection import Connection
 from node.door.counts import Counts
 from node.door.listeners import DoorError
@@ -40,16 +41,18 @@ class Tls:
     Args:
         options: `http_server`.
         metrics: connections that fail to become secure are counted there.
+        section: of the configuration, where the port's options are.
 
     Attributes:
         loaders: called whenever certificate and key are read, by who needs them in a form of its own; one
             that raises DoorError has the ones before kept for all.
     """
 
-    def __init__(self, options: HttpServerOptions, metrics: Counts) -> None:
+    def __init__(self, options: HttpServerOptions, metrics: Counts, section: str = "http_server") -> None:
         self._options = options.tls
         self._deadline_s = options.head_deadline_s
         self._metrics = metrics
+        self._section = section
         self._context: ssl.SSLContext | None = None
         self._versions: tuple[_Version | None, ...] = ()
         self._unusable = 0
@@ -69,7 +72,7 @@ class Tls:
         """
         # First, so that a change while they are read is seen by the next look.
         self._versions = self._look()
-        context = open_context(self._options)
+        context = open_context(self._options, self._section)
         for load in self.loaders:
             load()
         self._context = context
@@ -161,11 +164,12 @@ async def _flush(sock: TlsSocket) -> None:
         await trio.lowlevel.wait_writable(sock)
 
 
-def open_context(options: HttpTlsOptions) -> ssl.SSLContext:
+def open_context(options: ServerTlsOptions, section: str = "http_server") -> ssl.SSLContext:
     """Our side of every handshake: TLS 1.2 or later.
 
     Args:
-        options: `http_server.tls`.
+        options: `tls` of the section.
+        section: of the configuration, for messages.
 
     Raises:
         DoorError: a file cannot be used; the message says which option names it.
@@ -176,11 +180,11 @@ def open_context(options: HttpTlsOptions) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(_PROTOCOLS)
-    where = "http_server.tls.cert_pem and key_pem"
+    where = f"{section}.tls.cert_pem and key_pem"
     try:
         # An empty password: without one OpenSSL would ask for it on the terminal.
         context.load_cert_chain(options.cert_pem, options.key_pem, password="")
-        where = "http_server.tls.client_ca_pem"
+        where = f"{section}.tls.client_ca_pem"
         if options.client_ca_pem:
             context.load_verify_locations(options.client_ca_pem)
             context.verify_mode = ssl.CERT_REQUIRED

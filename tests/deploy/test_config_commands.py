@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.commands import node
+from deploy.commands import coordinator, node
 from deploy.commands import test as test_command
 from deploy.configs import overrides, read_config
 from deploy.errors import UserError
-from node.config.options import Config, HttpServerOptions, HttpTlsOptions, NodeOptions
+from node.config.coordination import CoordinatorOptions
+from node.config.options import Config, HttpServerOptions, NodeOptions
+from node.config.tls import ServerTlsOptions
 
 DEVELOPMENT = Path(cli.__file__).with_name("development.yaml")
 SECRET = "s" * 32
@@ -111,10 +113,19 @@ def test_a_node_tells_its_parent_where_it_listens(host: str, url: str, grpc_port
 def test_a_node_with_tls_says_https() -> None:
     """What the parent passes on can be used as it is."""
     reading, writing = os.pipe()
-    config = Config(http_server=HttpServerOptions(tls=HttpTlsOptions(enabled=True)))
+    config = Config(http_server=HttpServerOptions(tls=ServerTlsOptions(enabled=True)))
     node.announce(writing, config, "127.0.0.1", 443)
     with os.fdopen(reading) as pipe:
         assert json.loads(pipe.read())["http"] == "https://127.0.0.1:443"
+
+
+def test_a_coordinator_with_tls_says_https() -> None:
+    """As a node does."""
+    reading, writing = os.pipe()
+    config = Config(coordinator=CoordinatorOptions(tls=ServerTlsOptions(enabled=True)))
+    coordinator.announce(writing, config, "127.0.0.1", 7000, 7001)
+    with os.fdopen(reading) as pipe:
+        assert json.loads(pipe.read())["http"] == "https://127.0.0.1:7000"
 
 
 def test_test_passes_on_what_it_does_not_know() -> None:

@@ -29,6 +29,12 @@ CONSUL = "catalog.consul"
         ({f"{CONSUL}.prefix": ""}, f"{CONSUL}.prefix"),
         ({"coordinator.port": 65536}, "coordinator.port"),
         ({"coordinator.grpc_port": -1}, "coordinator.grpc_port"),
+        ({"coordinator.tls.enabled": True}, "coordinator.tls.enabled"),
+        (
+            {"coordinator.tls.enabled": True, "coordinator.tls.cert_pem": "c.pem"},
+            "coordinator.tls.enabled",
+        ),
+        ({"coordinator.tls.client_ca_pem": "ca.pem"}, "coordinator.tls.client_ca_pem"),
         ({"coordinator.tick_s": 0}, "coordinator.tick_s"),
         ({"coordinator.plans_kept": -1}, "coordinator.plans_kept"),
         ({"coordinator.connect_share": 0}, "coordinator.connect_share"),
@@ -49,6 +55,13 @@ def test_what_does_not_hold_is_refused(overrides: dict[str, Any], path: str) -> 
         {f"{CONSUL}.url": "https://consul.example.com:8501/"},
         {f"{CONSUL}.url": "http://[::1]:8500", f"{CONSUL}.prefix": "apps/broadcast"},
         {f"{CONSUL}.cert_file": __file__, f"{CONSUL}.key_file": __file__},
+        # The files are the coordinator's; a node with the same settings has none of them.
+        {
+            "coordinator.tls.enabled": True,
+            "coordinator.tls.cert_pem": "absent.pem",
+            "coordinator.tls.key_pem": "absent.pem",
+            "coordinator.tls.client_ca_pem": "absent.pem",
+        },
         {"coordinator.port": 0, "coordinator.plans_kept": 0, "coordinator.connect_share": 1},
     ],
 )

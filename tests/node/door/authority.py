@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trustme
 
-from node.config.options import HttpTlsOptions
+from node.config.tls import ServerTlsOptions
 
 PROTOCOLS = ("http/1.1",)
 
@@ -24,7 +24,7 @@ class Authority:
         self.cert_pem, self.key_pem = directory / "cert.pem", directory / "key.pem"
         self._ca.cert_pem.write_to_path(self.ca_pem)
         self.issue()
-        self.options = HttpTlsOptions(
+        self.options = ServerTlsOptions(
             enabled=True,
             cert_pem=str(self.cert_pem),
             key_pem=str(self.key_pem),
@@ -37,6 +37,10 @@ class Authority:
         issued.private_key_pem.write_to_path(self.key_pem)
         for index, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(self.cert_pem, append=index > 0)
+
+    def sign(self, name: str) -> trustme.LeafCert:
+        """A certificate for somebody of this name."""
+        return self._ca.issue_cert(name)
 
     def client_context(self, *protocols: str, certified: bool = False) -> ssl.SSLContext:
         """What a client that trusts only this authority has.
