@@ -4,16 +4,21 @@ import argparse
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from deploy import client_tls
+from deploy.client_tls import ClientTls
 from deploy.errors import UserError
 from deploy.server_api import reason_of
 
 DEFAULT_URL = "http://127.0.0.1:7000"
 _TIMEOUT_S = 10
+# What a port of ours answers to plain text.
+_SPEAKS_TLS = b"this port speaks TLS"
 # Events come every second while there are nodes, and a comment every 10 s otherwise.
 _SILENCE_MAX_S = 30
 
@@ -28,12 +33,13 @@ class CoordinatorApi:
     Args:
         url: of its HTTP port.
         token: the coordinator's token, "" for none.
+        tls: for https.
 
     Raises:
-        UserError: the URL is none.
+        UserError: the URL is none, or a file of `tls` cannot be used.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, tls: ClientTls | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"{url} is not the address of a coordinator; it looks like {DEFAULT_URL}")
@@ -41,7 +47,9 @@ class CoordinatorApi:
         self._host = parts.hostname
         self._port = parts.port
         self._path = parts.path.rstrip("/")
-        self._secure = parts.scheme == "https"
+        if tls is not None and parts.scheme != "https":
+            raise UserError(f"--ca-file, --cert-file and --key-file are for TLS, and {url} is not https://")
+        self._tls = (tls or ClientTls()).context() if parts.scheme == "https" else None
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -71,28 +79,41 @@ class CoordinatorApi:
         """
         try:
             with self._connected(_SILENCE_MAX_S) as connection:
-                connection.request("GET", self._path + path, headers=self._headers)
-                response = connection.getresponse()
+                response = self._answer(connection, "GET", path, None)
                 if response.status != http.HTTPStatus.OK:
                     self._check(response.status, response.read())
                 yield from _events(response)
         except (OSError, http.client.HTTPException) as error:
-            raise StreamLost(reason_of(error)) from error
+            raise StreamLost(client_tls.failure(error) or reason_of(error)) from error
 
     def _call(self, method: str, path: str, request: dict[str, Any] | None) -> dict[str, Any]:
         body = None if request is None else json.dumps(request)
         try:
             with self._connected(_TIMEOUT_S) as connection:
-                connection.request(method, self._path + path, body, self._headers)
-                response = connection.getresponse()
+                response = self._answer(connection, method, path, body)
                 return self._check(response.status, response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if insecure := client_tls.failure(error):
+                raise UserError(f"{self._url}: {insecure}") from error
             raise UserError(f"{self._url} cannot be reached: {reason_of(error)}; is it running?") from error
+
+    def _answer(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: str | None
+    ) -> http.client.HTTPResponse:
+        connection.connect()
+        with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            # In TLS 1.3 a server refuses a client's certificate, or its lack, when we are done with the
+            # handshake and sending: what it said says more than the break.
+            connection.request(method, self._path + path, body, self._headers)
+        return connection.getresponse()
 
     @contextmanager
     def _connected(self, timeout_s: float) -> Iterator[http.client.HTTPConnection]:
-        connect = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = connect(self._host, self._port, timeout=timeout_s)
+        connection = (
+            http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=self._tls)
+            if self._tls
+            else http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        )
         try:
             yield connection
         finally:
@@ -104,6 +125,8 @@ class CoordinatorApi:
             value = json.loads(body)
         except ValueError:
             value = None
+        if _SPEAKS_TLS in body and status == http.HTTPStatus.BAD_REQUEST and self._tls is None:
+            raise UserError(f"{self._url} speaks TLS; write https://")
         if not isinstance(value, dict):
             raise UserError(f"{self._url} answered HTTP {status}; is it a coordinator?")
         if status == http.HTTPStatus.UNAUTHORIZED:
@@ -123,7 +146,7 @@ class Unavailable(UserError):
 
 
 def add_coordinator_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--coordinator` and `--token`."""
+    """Declare `--coordinator`, `--token`, and the files for TLS."""
     parser.add_argument(
         "--coordinator",
         default=os.environ.get("BROADCAST_COORDINATOR_PUBLIC_URL", DEFAULT_URL),
@@ -135,11 +158,24 @@ def add_coordinator_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("BROADCAST_COORDINATOR_TOKEN", ""),
         help="coordinator.token (default: $BROADCAST_COORDINATOR_TOKEN)",
     )
+    parser.add_argument(
+        "--ca-file",
+        default="",
+        metavar="FILE",
+        help="PEM, of the authority of the coordinator's certificate (default: the system's authorities)",
+    )
+    parser.add_argument(
+        "--cert-file", default="", metavar="FILE", help="PEM, our certificate where it wants one of clients"
+    )
+    parser.add_argument(
+        "--key-file", default="", metavar="FILE", help="PEM, its key (default: it is in --cert-file)"
+    )
 
 
 def coordinator_of(arguments: argparse.Namespace) -> CoordinatorApi:
-    """Who `--coordinator` and `--token` name."""
-    return CoordinatorApi(arguments.coordinator, arguments.token)
+    """Who the arguments name."""
+    files = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    return CoordinatorApi(arguments.coordinator, arguments.token, None if files == ClientTls() else files)
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
