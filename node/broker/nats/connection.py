@@ -104,6 +104,10 @@ class Connection:
         self._leave_reason = reason
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + delay_s)
 
+    async def abandon(self) -> None:
+        """Close a connection that nobody is going to `run`."""
+        await trio.aclose_forcefully(self._stream)
+
     async def run(self, received: Callable[[bytes, list[Event]], None], ping_interval_s: float) -> None:
         """Carry data until the connection is lost, then close it; every open probe is settled by then.
 

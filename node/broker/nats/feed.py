@@ -16,14 +16,12 @@ import trio
 
 from node.broker.interface import BrokerUnavailable, MessageTooLarge
 from node.broker.nats import commands
-from node.broker.nats.auth import CredentialsError
 from node.broker.nats.connection import Connection, Probe
-from node.broker.nats.handshake import ConnectError, open_connection
+from node.broker.nats.dialer import Dialer, worth_a_line
 from node.broker.nats.inbox import Inbox
 from node.broker.nats.protocol import Control, Event, Msg, ServerError, ServerInfo
-from node.broker.nats.servers import ServerPool, reconnect_delay_s
 from node.broker.nats.subscription import Handed, Subscription
-from node.config.nats_urls import Server, parse_servers
+from node.config.nats_urls import Server
 from node.config.options import NatsOptions
 
 logger = structlog.get_logger(__name__)
@@ -31,6 +29,9 @@ logger = structlog.get_logger(__name__)
 _NOT_CONNECTED = "not connected to NATS"
 # Bits of the random name of a feed's inbox.
 _INBOX_BITS = 96
+# Between the last message of a server that is left and the subscriptions at the next one: what has come from
+# the first has passed the second by then, and does not come again.
+_APART_S = 0.05
 
 
 class Feed:
@@ -39,7 +40,7 @@ class Feed:
     Args:
         options: servers, credentials and limits.
         name: what the servers show for this connection.
-        on_broken: called once when a connection that stood is lost; returns at once.
+        on_broken: called once when a connection that stood is lost, or is about to be left; returns at once.
         on_restored: called when every subscription is in force at a server, also the first time. Messages
             may be delivered shortly before.
         rng: for the order of servers, the delays and the inbox's name; the system's randomness if None.
@@ -69,12 +70,13 @@ class Feed:
         rng: random.Random | None = None,
     ) -> None:
         self._options = options
-        self._name = name
         self._on_broken = on_broken
         self._on_restored = on_restored
         self._rng = rng or random.SystemRandom()
-        self._pool = ServerPool(parse_servers(options.url), self._rng)
+        self._dialer = Dialer(options, name, self._rng)
         self._connection: Connection | None = None
+        self._successor: Connection | None = None
+        self._lame = trio.Event()
         self._restoring: Probe | None = None
         self._restored = trio.Event()
         self._broken_at: float | None = None
@@ -84,8 +86,6 @@ class Feed:
         self.connected = False
         self.server_info = ServerInfo()
         self.reconnects = 0
-        # Why the last attempt to connect failed, "" after one that did not.
-        self._failure = ""
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = 0
         self.unclaimed = self.refused = self.bytes_lost = 0
         self.server_errors = self.permission_errors = self.slow_consumer_errors = 0
@@ -122,27 +122,22 @@ class Feed:
         """
         self._broken_at = trio.current_time()
         task_status.started()
-        delay_max_s = self._options.reconnect_delay_max_s
         attempt = 0
-        while True:
-            server = self._pool.next()
-            began_at = trio.current_time()
-            try:
-                connection = await open_connection(server, self._options, self._name)
-            except (ConnectError, CredentialsError) as error:
-                if str(error) != self._failure or _is_power_of_two(attempt):
-                    self._failure = str(error)
-                    logger.warning(
-                        "feed cannot connect", server=str(server), reason=self._failure, attempt=attempt + 1
-                    )
+        try:
+            while True:
+                began_at = trio.current_time()
+                connection = self._successor or await self._dialer.connect(attempt)
+                self._successor = None
                 attempt += 1
-            else:
-                self._failure = ""
-                await self._carry(connection)
-                # A server that takes us and soon throws us out again is met with growing delays, too.
-                stood = trio.current_time() - began_at >= delay_max_s
-                attempt = 0 if stood else attempt + 1
-            await trio.sleep(reconnect_delay_s(attempt, delay_max_s, self._rng))
+                if connection is not None:
+                    await self._carry(connection)
+                    # A server that takes us and soon throws us out again is met with growing delays, too.
+                    if trio.current_time() - began_at >= self._options.reconnect_delay_max_s:
+                        attempt = 0
+                await trio.sleep(_APART_S if self._successor else self._dialer.delay_s(attempt))
+        finally:
+            if self._successor is not None:
+                await self._successor.abandon()
 
     async def wait_connected(self, deadline_s: float) -> None:
         """Wait until the feed stands.
@@ -153,7 +148,7 @@ class Feed:
         with trio.move_on_after(deadline_s):
             await self._restored.wait()
         if not self.connected:
-            because = f": {self._failure}" if self._failure else ""
+            because = f": {self._dialer.failure}" if self._dialer.failure else ""
             raise BrokerUnavailable(f"{_NOT_CONNECTED} within {deadline_s:g} s{because}")
 
     def subscribe(self, subject: str, deliver: Callable[[Msg], None]) -> Subscription:
@@ -278,24 +273,56 @@ class Feed:
         return self._connection
 
     async def _carry(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection, self._lame = connection, trio.Event()
         self._hear(connection, connection.info)
         for subscription in self._subscriptions.values():
             connection.write(commands.sub(subscription.subject, subscription.sid))
         self._restoring = connection.probe()
+        stood = False
         try:
-            received = functools.partial(self._received, connection)
-            await connection.run(received, self._options.ping_interval_s)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._leave_when_lame, connection)
+                received = functools.partial(self._received, connection)
+                await connection.run(received, self._options.ping_interval_s)
+                nursery.cancel_scope.cancel()
         finally:
-            stood, self.connected, self._connection = self.connected, False, None
+            self._connection = None
             self.bytes_lost += connection.outbox_bytes
-            if stood:
-                self._restored = trio.Event()
-                self._broken_at = trio.current_time()
-                self._inbox.fail_all("the connection to NATS broke")
+            stood = self._let_go()
         logger.warning("feed lost its connection", server=str(connection.server), reason=connection.lost)
         if stood:
             self._on_broken()
+
+    async def _leave_when_lame(self, connection: Connection) -> None:
+        """End a connection to a server in lame duck mode, as soon as another server has accepted us.
+
+        What was published over it has been taken by the server then, and what the server had for us is here.
+        Subscribed to at both, a message without an offset would come twice: so never at both.
+        """
+        await self._lame.wait()
+        # Every client of this server hears it now: they do not all move at once.
+        delay_s = self._rng.uniform(0.0, self._options.reconnect_delay_max_s)
+        attempt = 0
+        while self._successor is None:
+            await trio.sleep(delay_s)
+            # Its own address has its turn, too: there may be others behind it.
+            self._successor = await self._dialer.connect(attempt)
+            attempt += 1
+            delay_s = self._dialer.delay_s(attempt)
+        if self._let_go():
+            self._on_broken()
+        with trio.move_on_after(self._options.request_deadline_s):
+            await connection.probe().settled.wait()
+        connection.lose("the server is in lame duck mode")
+
+    def _let_go(self) -> bool:
+        """Promise nothing over this connection any more; returns whether anything was promised."""
+        stood, self.connected, self._restoring = self.connected, False, None
+        if stood:
+            self._restored = trio.Event()
+            self._broken_at = trio.current_time()
+            self._inbox.fail_all("the connection to NATS broke")
+        return stood
 
     def _received(self, connection: Connection, data: bytes, events: list[Event]) -> None:
         subscription_of = self._subscriptions.get
@@ -336,11 +363,9 @@ class Feed:
 
     def _hear(self, connection: Connection, info: ServerInfo) -> None:
         self.server_info = info
-        self._pool.learn(connection.server, info.connect_urls)
-        if info.ldm and self._pool.has_other(connection.server):
-            # Every client of this server hears it now: they do not all move at once.
-            delay_s = self._rng.uniform(0.0, self._options.reconnect_delay_max_s)
-            connection.leave_within(delay_s, "the server is in lame duck mode")
+        self._dialer.learn(connection.server, info.connect_urls)
+        if info.ldm:
+            self._lame.set()
 
     def _complain(self, text: str, server: Server) -> None:
         self.server_errors += 1
@@ -352,14 +377,10 @@ class Feed:
         elif kind.startswith("slow consumer"):
             self.slow_consumer_errors += 1
             count = self.slow_consumer_errors
-        if _is_power_of_two(count):
+        if worth_a_line(count):
             # One missing permission can bring an error per publish: the counters have them all.
             logger.warning("feed got an error from the server", server=str(server), error=text, count=count)
 
 
 def _any_answer(_answer: Msg) -> bool:
     return True
-
-
-def _is_power_of_two(count: int) -> bool:
-    return count & (count - 1) == 0

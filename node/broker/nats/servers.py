@@ -34,10 +34,6 @@ class ServerPool:
         self._turn.append(server)
         return server
 
-    def has_other(self, server: Server) -> bool:
-        """Whether a server at another address is known."""
-        return any((other.host, other.port) != (server.host, server.port) for other in self._turn)
-
     def learn(self, teller: Server, addresses: Iterable[str]) -> None:
         """Take the addresses of INFO's `connect_urls`: new ones get in line at random, gone ones leave it.
 

@@ -198,39 +198,6 @@ async def test_errors_are_counted_and_logged() -> None:
     assert "Slow Consumer" in errors
 
 
-async def test_a_lame_duck_alone_is_kept() -> None:
-    """Where there is no other server, one in lame duck mode is used until it closes."""
-    duck = INFO.replace(b"{", b'{"ldm":true,')
-
-    async def limps(client: Client) -> None:
-        await client.accept()
-        await client.send(duck + b"PING\r\n")
-        await client.hear(b"PONG\r\n")
-        done.set()
-        await client.stay()
-
-    done = trio.Event()
-    async with serving(limps) as url, running(nats_options(url)) as watched:
-        await done.wait()
-        await trio.sleep(0.15)  # longer than the time within which it would be left
-        assert watched.calls == ["restored"]
-
-
-async def test_a_lame_duck_is_left_for_a_server_it_named() -> None:
-    """The address of another server, learnt from INFO, is where the feed goes."""
-    async with serving(well) as other:
-        address = other.removeprefix("nats://").encode()
-        duck = INFO.replace(b"{", b'{"ldm":true,"connect_urls":["%b"],' % address)
-
-        async def limps(client: Client) -> None:
-            await client.accept(duck.replace(b"true", b"false"))
-            await client.send(duck)
-            await client.stay()
-
-        async with serving(limps) as url, running(nats_options(url)) as watched:
-            await watched.calls_are("restored", "broken", "restored")
-
-
 async def test_a_server_that_is_no_nats_is_retried_and_said() -> None:
     """What does not speak NATS is logged with its reason and tried again, and a good server is found then."""
 
