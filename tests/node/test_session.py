@@ -246,7 +246,9 @@ async def test_a_channel_a_unidirectional_client_does_not_get_is_logged(node: Me
     assert node.metrics.command_errors == {103: 1}
 
 
-async def test_what_a_client_can_repeat_does_not_flood_the_log(node: MemoryNode) -> None:
+async def test_what_a_client_can_repeat_does_not_flood_the_log(
+    node: MemoryNode, autojump_clock: MockClock
+) -> None:
     """Refused commands, broken protocol and silence are logged with their reason, and rate limited."""
     with structlog.testing.capture_logs() as logs:
         session, _ = await node.connected()
