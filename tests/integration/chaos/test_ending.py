@@ -19,8 +19,9 @@ def test_a_run_that_is_ended_takes_everything_along(number: signal.Signals, tmp_
     """Ctrl-C, SIGTERM and even SIGKILL in the middle of a run: its cluster and its clients end with it."""
     report = tmp_path / "report"
     command = [sys.executable, "-m", "deploy.cli", "chaos", "run", "node-crash", "--clients", "20"]
+    sizes = ["--duration", "10s", "--nodes", "2", "--grpc-nodes", "1"]
     process = subprocess.Popen(
-        [*command, "--report", str(report)],
+        [*command, *sizes, "--report", str(report)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     with process:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 120
-SETTINGS = ["--clients", "100", "--deliveries", "1000", "--duration", "12s"]
+SETTINGS = ["--clients", "100", "--deliveries", "1000", "--duration", "8s"]
 
 
 def chaos(*arguments: str, report: Path) -> dict[str, Any]:
