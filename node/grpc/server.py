@@ -149,6 +149,8 @@ class GrpcServer:
                 ("grpc.max_concurrent_streams", options.streams_per_connection_max),
                 ("grpc.keepalive_time_ms", int(options.keepalive_s * 1000)),
                 ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout_s * 1000)),
+                # By itself grpc waits a minute for the answer, whatever the one above says.
+                ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout_s * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 # A ping that tests the way to an idle client is no abuse of it.
                 ("grpc.http2.max_pings_without_data", 0),

@@ -9,6 +9,7 @@ import pytest
 import trio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from node.config.durations import Duration
 from node.config.grpc import GrpcServerOptions
 from node.grpc.errors import GrpcError
 from node.grpc.loop import Signal, in_asyncio, run
@@ -39,12 +40,15 @@ class Service:
         await context.write(b"heard")
 
 
-def on_server(test: Callable[[GrpcServer, Service], Awaitable[None]], not_ready: str = "") -> None:
+def on_server(
+    test: Callable[[GrpcServer, Service], Awaitable[None]], not_ready: str = "", **options: float
+) -> None:
     async def main() -> None:
         with trio.fail_after(PATIENCE_S):
             service = Service()
-            options = GrpcServerOptions(address="127.0.0.1", port=0)
-            server = GrpcServer(options, {SERVICE: service.handlers()}, 1000, lambda: not_ready)
+            changes = {name: Duration(seconds) for name, seconds in options.items()}
+            local = GrpcServerOptions(address="127.0.0.1", port=0, **changes)
+            server = GrpcServer(local, {SERVICE: service.handlers()}, 1000, lambda: not_ready)
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.serve)
                 await test(server, service)
