@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 _WIDTH, _LEFT, _RIGHT = 1000, 84, 16
 _PANEL, _TITLE, _SPACE = 110, 26, 22
-_LANE, _ROW = 18, 11
+_LANE, _ROW = 18, 13
+_LETTER = 6.0  # how wide one of a name is, about
 _NOTHING = 1e-9  # what is smaller is drawn as zero
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -91,12 +92,13 @@ def plot(
     """
     axis = _Axis(end)
     named = _marks(axis, marks)
-    lanes = _lanes(faults)
+    names = [_fault_name(axis, span) for span in faults]
+    lanes = _lanes([(name.left, name.right) for name in names])
     top = 20.0
     drawn = []
-    for span, lane in zip(faults, lanes, strict=True):
+    for span, name, lane in zip(faults, names, lanes, strict=True):
         drawn.append(axis.bar(span, top + lane * _LANE, _LANE - 4))
-        drawn.append(_fault_label(axis, span, top + lane * _LANE + 11))
+        drawn.append(_text(name.x, top + lane * _LANE + 11, span.label, name.kind, name.anchor))
     top += (max(lanes, default=-1) + 1) * _LANE + 6
     begin = top
     body = []
@@ -149,33 +151,43 @@ def _marks(axis: _Axis, marks: Sequence[tuple[float, str]]) -> list[str]:
     drawn = []
     for (_, label), x, end in zip(marks, places, [*places, _WIDTH][1:], strict=True):
         drawn.append(_line(x, 2, x, 16, "tick"))
-        if end - x > len(label) * 6 + 4:
+        if end - x > len(label) * _LETTER + 4:
             drawn.append(_text(x + 3, 12, label, "faint"))
     return drawn
 
 
-def _lanes(spans: Sequence[Span]) -> list[int]:
-    """In which lane each goes, so that none lies, with its name, on another."""
+def _lanes(extents: Sequence[tuple[float, float]]) -> list[int]:
+    """In which lane each goes, from the left to the right, so that none lies on another."""
     free: list[float] = []
     found = []
-    for span in spans:
-        lane = next((at for at, until in enumerate(free) if until <= span.began), len(free))
+    for left, right in extents:
+        lane = next((at for at, until in enumerate(free) if until <= left), len(free))
         if lane == len(free):
             free.append(0.0)
-        free[lane] = span.ended
+        free[lane] = right
         found.append(lane)
     return found
 
 
-def _fault_label(axis: _Axis, span: Span, y: float) -> str:
+class _Name(NamedTuple):
+    """Where the name of a bar stands, and from where to where both reach."""
+
+    x: float
+    anchor: str
+    kind: str
+    left: float
+    right: float
+
+
+def _fault_name(axis: _Axis, span: Span) -> _Name:
     """Behind the bar's end if it is short, where there is room; else within."""
-    width = len(span.label) * 6.0
+    width = len(span.label) * _LETTER
     start, end = axis.x(span.began), axis.x(span.ended)
     if end - start > width + 8:
-        return _text(start + 5, y, span.label, "onfault")
+        return _Name(start + 5, "start", "onfault", start, end)
     if end + width + 4 < _WIDTH:
-        return _text(end + 4, y, span.label, "faint")
-    return _text(start - 4, y, span.label, "faint", "end")
+        return _Name(end + 4, "start", "faint", start, end + width + 12)
+    return _Name(start - 4, "end", "faint", start - width - 4, end)
 
 
 def _panel(panel: Panel, axis: _Axis, step: float, top: float) -> tuple[str, float]:
@@ -194,7 +206,10 @@ def _panel(panel: Panel, axis: _Axis, step: float, top: float) -> tuple[str, flo
 
 def _keys(named: Sequence[tuple[str, str]], top: float) -> str:
     """What the colours mean, beside the title; of one text, since nobody here knows how wide letters are."""
-    keys = "".join(f'<tspan class="{kind} key" dx="14">●</tspan> {escape(label)}' for label, kind in named)
+    keys = "".join(
+        f'<tspan class="{kind} key" dx="{14 if at else 0}">●</tspan> {escape(label)}'
+        for at, (label, kind) in enumerate(named)
+    )
     return f'<text class="text" x="{_WIDTH - _RIGHT}" y="{top + 14:.1f}" text-anchor="end">{keys}</text>'
 
 
@@ -258,7 +273,7 @@ def _rows(rows: Rows, axis: _Axis, top: float) -> tuple[str, float]:
     ]
     y = top + _TITLE
     for name, spans in rows.rows.items():
-        parts.append(_text(_LEFT - 7, y + 8, name, "faint", "end"))
+        parts.append(_text(_LEFT - 7, y + 9, name, "faint", "end"))
         for kind, share in rows.kinds:
             height = (_ROW - 2) * share
             margin = (_ROW - 2 - height) / 2

@@ -1,5 +1,6 @@
 """Plots: whole SVG, whatever is in it."""
 
+import itertools
 from xml.etree import ElementTree as ET
 
 from hypothesis import example, given
@@ -55,6 +56,24 @@ def test_faults_in_force_together_get_lanes_of_their_own() -> None:
     ]
     tops = [box.get("y") for box in boxes]
     assert tops[0] == tops[2] != tops[1]
+
+
+def test_no_name_lies_on_another_fault_or_its_name() -> None:
+    """Short faults that follow each other have names that are longer than they are."""
+    spans = [Span(at * 4.0, at * 4.0 + 1.0, f"reconnect-storm {at}", "fault") for at in range(24)]
+    drawn = ET.fromstring(plot(100.0, 1, spans, [], []))
+    boxes = [box for box in drawn.iter(f"{SVG}rect") if box.get("class") == "fault"]
+    names = [name for name in drawn.iter(f"{SVG}text") if "storm" in (name.text or "")]
+    lanes: dict[str, list[tuple[float, float]]] = {}
+    for box, name in zip(boxes, names, strict=True):
+        x, bar = float(name.get("x") or 0), float(box.get("x") or 0)
+        width = 6.0 * len(name.text or "")
+        left = min(bar, x - width if name.get("text-anchor") == "end" else x)
+        right = max(bar + 1.5, x if name.get("text-anchor") == "end" else x + width)
+        lanes.setdefault(box.get("y") or "", []).append((left, right))
+    for taken in lanes.values():
+        assert all(one[1] < other[0] for one, other in itertools.pairwise(sorted(taken)))
+    assert len(lanes) > 2
 
 
 def test_a_line_is_broken_where_there_is_nothing() -> None:
