@@ -27,6 +27,13 @@ def commands(*first: client_pb2.Command) -> tuple["queue.SimpleQueue[Any]", Any]
     return todo, iter(todo.get, None)
 
 
+def answer(replies: Any, todo: "queue.SimpleQueue[Any]") -> client_pb2.Reply:
+    """The next reply or push; pings that come before it on a busy machine are answered."""
+    while (reply := next(replies)) == client_pb2.Reply():
+        todo.put(client_pb2.Command())
+    return reply  # type: ignore[no-any-return]
+
+
 CONNECT_COMMAND = client_pb2.Command(id=1, connect=client_pb2.ConnectRequest())
 
 
@@ -219,7 +226,7 @@ def test_a_token_says_who_publishes(mixed: Cluster, here: Caller, channel: str) 
         assert (publisher.user, json.loads(publisher.info)) == ("ann", {"name": "Ann"})
         todo, sent = commands(CONNECT_COMMAND, subscribe_command(channel))
         replies = ann.connect(sent)
-        connected, _ = next(replies), next(replies)
+        connected, _ = answer(replies, todo), answer(replies, todo)
         publish = client_pb2.PublishRequest(channel=channel, data=b"2")
         todo.put(client_pb2.Command(id=3, publish=publish))
         publisher = stream.next("publication").publisher
@@ -231,18 +238,18 @@ def test_the_client_protocol_runs_over_a_bidirectional_stream(here: Caller, chan
     """Commands are answered in order; pings want their pongs; the client's end is a good end."""
     todo, sent = commands(CONNECT_COMMAND, subscribe_command(channel))
     replies = here.connect(sent)
-    assert next(replies).connect.ping == 2
-    assert next(replies).subscribe.recoverable
+    assert answer(replies, todo).connect.ping == 2
+    assert answer(replies, todo).subscribe.recoverable
     here.publish(channel, b"1")
-    assert next(replies).push.pub.data == b"1"
+    assert answer(replies, todo).push.pub.data == b"1"
     for _ in range(2):
         assert next(replies) == client_pb2.Reply()
         todo.put(client_pb2.Command())
     todo.put(client_pb2.Command(id=3, history=client_pb2.HistoryRequest(channel=channel, limit=-1)))
-    reply = next(replies)
+    reply = answer(replies, todo)
     assert (reply.id, len(reply.history.publications)) == (3, 1)
     todo.put(None)
-    assert list(replies) == []
+    assert all(reply == client_pb2.Reply() for reply in replies)
     assert replies.code() is grpc.StatusCode.OK
 
 

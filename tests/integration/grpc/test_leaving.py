@@ -15,6 +15,7 @@ from tests.integration.cluster import OPEN_NAMESPACE, Cluster, NodeProcess
 from tests.integration.coordinator.processes import CoordinatorProcess
 from tests.integration.grpc.clients import Caller, Events, status_of
 from tests.integration.grpc.conftest import OPTIONS
+from tests.integration.grpc.test_hostile import until
 from tests.patience import PATIENCE_S
 
 RATE, STREAMS = 50, 60
@@ -34,7 +35,7 @@ def publish_until(stopped: threading.Event, caller: Caller, accepted: list[int])
     while not stopped.is_set():
         caller.publish("news", b"%d" % len(accepted))
         accepted.append(len(accepted))
-        stopped.wait(0.02)
+        stopped.wait(0.1)
 
 
 def read_to_the_end(stream: Events) -> tuple[list[int], Any]:
@@ -131,19 +132,15 @@ def test_a_drained_node_serves_again_on_its_port(pair: Cluster, tmp_path: Path) 
         assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
         stream = here.subscribe("news")
         stream.next("subscribed")
-        while not (coordinator.leads() and set(coordinator.nodes()) >= {"grpc-1", "grpc-2"}):
-            threading.Event().wait(0.1)
+        until(lambda: coordinator.leads() and set(coordinator.nodes()) >= {"grpc-1", "grpc-2"})
         with coordinator.command("drain", "grpc-1", "--deadline", "15s") as drain:
             assert next(watching).status == health_pb2.HealthCheckResponse.NOT_SERVING
             assert status_of(stream.end()) == ("UNAVAILABLE", "3001")
             assert drain.wait() == 0
-        assert health_of(node) == "UNAVAILABLE"
+        until(lambda: health_of(node) == "UNAVAILABLE")
         with coordinator.command("undrain", "grpc-1") as undrain:
             assert undrain.wait() == 0
-        deadline = time.monotonic() + PATIENCE_S
-        while health_of(node) != "SERVING":
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.1)
+        until(lambda: health_of(node) == "SERVING")
         with Caller(node.grpc) as again:
             stream = again.subscribe("news")
             stream.next("subscribed")
