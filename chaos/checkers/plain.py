@@ -1,7 +1,8 @@
 """Which publications of plain channels are missing at clients that should have got them.
 
 A plain channel promises at most once. Yet while nothing is broken and the client has been there for a
-while, and stays for a while, nothing excuses a loss.
+while, and stays for a while, nothing excuses a loss. What others got only after it had gone was still on its
+way: that is late, and not lost.
 """
 
 from bisect import bisect_left, bisect_right
@@ -39,7 +40,8 @@ def survey_plain(recorded: Recorded, bounds: Bounds) -> PlainSurvey:
             accepted.setdefault(publication.channel, []).append(publication)
     for listed in accepted.values():
         listed.sort(key=_invoked)
-    owed, missed = 0, []
+    owed = 0
+    missing: list[tuple[Stream, Publication, float]] = []
     for stream in recorded.healthy():
         if recorded.keeps_history(stream.channel):
             continue
@@ -49,10 +51,24 @@ def survey_plain(recorded: Recorded, bounds: Bounds) -> PlainSurvey:
             low = bisect_left(here, began + bounds.plain_settle_s, key=_invoked)
             high = bisect_right(here, ended - bounds.plain_settle_s, key=_invoked)
             owed += max(0, high - low)
-            missed += [
-                _case(recorded, stream, each) for each in here[low:high] if each.number not in delivered
-            ]
+            missing += [(stream, each, ended) for each in here[low:high] if each.number not in delivered]
+    arrived_last = _last_deliveries(recorded, {publication.number for _, publication, _ in missing})
+    missed = [
+        _case(recorded, stream, publication)
+        for stream, publication, ended in missing
+        if arrived_last.get(publication.number, 0.0) <= ended
+    ]
     return PlainSurvey(owed, missed)
+
+
+def _last_deliveries(recorded: Recorded, numbers: set[int]) -> dict[int, float]:
+    """When each publication came to the last healthy client that got it."""
+    last: dict[int, float] = {}
+    for stream in recorded.healthy() if numbers else ():
+        for t, number in zip(stream.times, stream.numbers, strict=True):
+            if number in numbers:
+                last[number] = max(t, last.get(number, 0.0))
+    return last
 
 
 def _invoked(publication: Publication) -> float:

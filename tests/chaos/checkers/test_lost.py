@@ -158,6 +158,26 @@ def test_a_plain_publication_may_get_lost_when_something_breaks(excuse: str) -> 
     assert check(story.recorded(), BOUNDS).evidence == ()
 
 
+@pytest.mark.parametrize(("others_s", "state"), [(0.5, "invalid"), (4.0, "valid")])
+def test_what_was_still_on_its_way_when_a_client_left_is_late_and_not_lost(
+    others_s: float, state: str
+) -> None:
+    """On a machine that is too busy everybody gets theirs seconds later, and some have gone by then."""
+    story = _plain().client("c2").connected("c2").subscribed("c2", PLAIN).wait(2.0)
+    published = story.published("a", channel=PLAIN).t
+    arrivals = {published + others_s: "delivered", published + 3.0: "left"}
+    for t, what in sorted(arrivals.items()):
+        story.t = t
+        if what == "left":
+            story.closed("c1", -1)
+        else:
+            story.delivered("c2", "a", channel=PLAIN)
+    story.connected("c1").subscribed("c1", PLAIN).wait(2.0)
+    for name in ("c1", "c2"):
+        story.final(name, "a", channel=PLAIN)
+    assert check(story.recorded(), BOUNDS).state == state
+
+
 def test_a_slow_client_beside_it_excuses_nothing() -> None:
     """Others must not notice."""
     story = _plain().fault("slow-clients", slow=True).published("a", channel=PLAIN).wait(2.0)
