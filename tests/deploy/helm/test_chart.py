@@ -161,14 +161,43 @@ def test_nodes_that_speak_tls_are_asked_so() -> None:
     }
     objects = render(values)
     name = "broadcast-broadcast-cluster"
-    for each, scheme in ((name, "HTTPS"), (f"{name}-coordinator", None)):
+    for each, scheme in ((name, "HTTPS"), (f"{name}-coordinator", "HTTP")):
         container = one(objects, "Deployment", each)["spec"]["template"]["spec"]["containers"][0]
-        assert container["readinessProbe"]["httpGet"].get("scheme") == scheme
+        assert container["readinessProbe"]["httpGet"]["scheme"] == scheme
         assert mounts[0] in container["volumeMounts"]
     assert one(objects, "Service", name)["spec"]["ports"][0]["appProtocol"] == "https"
     (endpoint,) = one(objects, "PodMonitor", name)["spec"]["podMetricsEndpoints"]
     assert endpoint["scheme"] == "https"
     assert not [each for each in objects if each["kind"] == "Pod"]
+
+
+def test_a_coordinator_that_speaks_tls_is_asked_so(tmp_path: Path) -> None:
+    """With its Secret: it alone has the files, and its probes, Services and Prometheus follow."""
+    objects = render(
+        {"coordinator": {"tlsSecret": "control-tls"}, "monitoring": {"podMonitor": {"enabled": True}}}
+    )
+    name = "broadcast-broadcast-cluster"
+    pod = one(objects, "Deployment", f"{name}-coordinator")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    (volume,) = [each for each in pod["volumes"] if each.get("secret", {}).get("secretName") == "control-tls"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == volume["name"]]
+    environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    coordinator = config_of(objects, tmp_path, environ).coordinator
+    assert coordinator.tls.enabled
+    assert coordinator.tls.cert_pem == f"{mount['mountPath']}/tls.crt"
+    assert coordinator.tls.key_pem == f"{mount['mountPath']}/tls.key"
+    assert coordinator.public_url.startswith(f"https://{name}-coordinator.")
+    ports = one(objects, "Service", f"{name}-coordinator")["spec"]["ports"]
+    assert [port["appProtocol"] for port in ports] == ["https", "https"]
+    for each, scheme in ((name, "http"), (f"{name}-coordinator", "https")):
+        (endpoint,) = one(objects, "PodMonitor", each)["spec"]["podMetricsEndpoints"]
+        assert endpoint["scheme"] == scheme
+    node = one(objects, "Deployment", name)["spec"]["template"]["spec"]
+    assert "control-tls" not in str(node)
+    assert "BROADCAST_COORDINATOR_TLS" not in str(node)
+    assert not config_of(objects, tmp_path).coordinator.tls.enabled
 
 
 @cases

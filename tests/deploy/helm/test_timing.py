@@ -135,6 +135,7 @@ REFUSALS = [
     ({"config": {"broker": {"nats": {"url": "nats://other:4222"}}}}, "names other servers"),
     ({"config": {"broker": {"type": "memory"}}}, "would not hear of each other"),
     ({"config": {"http_server": {"tls": {"client_ca_pem": "/ca"}}}}, "kubelet has none to show"),
+    ({"config": {"coordinator": {"tls": {"client_ca_pem": "/ca"}}}}, "config.coordinator.*kubelet has none"),
     ({"config": {"http_server": {"port": 0}}}, "give a port from 1024"),
     ({"config": {"shutdown": {"timeout": "soon"}}}, "is not a time span"),
     ({"gateway": {"enabled": True}}, "name the Gateway"),

@@ -6,8 +6,10 @@
 {{- if $memory -}}
 {{- fail "config.broker.type is memory: nodes would not hear of each other. Leave it out, it is nats" -}}
 {{- end -}}
-{{- if dig "http_server" "tls" "client_ca_pem" "" .Values.config -}}
-{{- fail "config.http_server.tls.client_ca_pem asks everybody for a certificate, and the kubelet has none to show to probes: ask for them at the Ingress or Gateway" -}}
+{{- range list "http_server" "coordinator" -}}
+{{- if dig . "tls" "client_ca_pem" "" $.Values.config -}}
+{{- fail (printf "config.%s.tls.client_ca_pem asks everybody for a certificate, and the kubelet has none to show to probes: ask for them at the Ingress or Gateway" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.nats.enabled $url -}}
 {{- fail "nats.enabled is true and config.broker.nats.url names other servers: set nats.enabled to false, or leave the address out" -}}
@@ -43,7 +45,7 @@
 {{- if and .Values.exposure.discover (not .Values.coordinator.enabled) -}}
 {{- fail "exposure.discover is true and coordinator.enabled is false: nobody would answer" -}}
 {{- end -}}
-{{- $fixed := list "BROADCAST_SHUTDOWN_TIMEOUT" "BROADCAST_HTTP_SERVER_PORT" "BROADCAST_GRPC_SERVER_PORT" "BROADCAST_COORDINATOR_PORT" "BROADCAST_COORDINATOR_GRPC_PORT" -}}
+{{- $fixed := list "BROADCAST_SHUTDOWN_TIMEOUT" "BROADCAST_HTTP_SERVER_PORT" "BROADCAST_GRPC_SERVER_PORT" "BROADCAST_COORDINATOR_PORT" "BROADCAST_COORDINATOR_GRPC_PORT" "BROADCAST_COORDINATOR_TLS_ENABLED" "BROADCAST_COORDINATOR_TLS_CLIENT_CA_PEM" -}}
 {{- $set := keys .Values.secret.values -}}
 {{- range concat .Values.nodes.extraEnv (default (list) .Values.grpcNodes.extraEnv) .Values.coordinator.extraEnv -}}
 {{- $set = append $set .name -}}

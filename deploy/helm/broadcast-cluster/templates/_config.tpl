@@ -37,6 +37,11 @@
 {{- ternary "https" "http" (dig "http_server" "tls" "enabled" false .Values.config) -}}
 {{- end -}}
 
+{{/* How the coordinator's HTTP port is spoken to. */}}
+{{- define "broadcast.coordinatorScheme" -}}
+{{- ternary "https" "http" (or (not (empty .Values.coordinator.tlsSecret)) (dig "coordinator" "tls" "enabled" false .Values.config)) -}}
+{{- end -}}
+
 {{/* "true" where nodes are spoken to over QUIC too, on the UDP port of the same number. */}}
 {{- define "broadcast.http3" -}}
 {{- if dig "http_server" "http3" "enabled" false .Values.config -}}true{{- end -}}
