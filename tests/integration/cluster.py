@@ -34,7 +34,7 @@ SWITCHED_ON = ("sse", "http_stream", "uni_http_stream", "uni_websocket")
 
 
 class NodeProcess:
-    """One `broadcast node` process; its HTTP address is known once it is ready.
+    """One `broadcast node` process; its addresses are known once it is ready.
 
     Args:
         name: of the node.
@@ -43,6 +43,7 @@ class NodeProcess:
         log_file: where its output goes.
         program: what Python runs, the arguments of `broadcast node` come after it.
         serve: "http" or "grpc".
+        wait: whether to wait until it is ready; otherwise `wait_ready` is still to be called.
     """
 
     def __init__(
@@ -53,10 +54,13 @@ class NodeProcess:
         port: int = 0,
         program: Sequence[str] = ("-m", "deploy.cli"),
         serve: str = "http",
+        *,
+        wait: bool = True,
     ) -> None:
         self.name = name
         self.log_file = log_file
         ready, told = os.pipe()
+        self._ready = os.fdopen(ready)
         environment = dict(os.environ, BROADCAST_NODE_NAME=name, BROADCAST_HTTP_SERVER_PORT=str(port))
         with log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -79,11 +83,16 @@ class NodeProcess:
                 pass_fds=[told],
             )
         os.close(told)
-        with os.fdopen(ready) as pipe:
-            line = pipe.readline()
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until it has said where it listens."""
+        with self._ready:
+            line = self._ready.readline()
         if not line:
             self.process.wait(timeout=PATIENCE_S)
-        assert line, f"node {name} did not start:\n{self.log()}"
+        assert line, f"node {self.name} did not start:\n{self.log()}"
         said = json.loads(line)
         self.http: str = said["http"]
         self.grpc: str = said["grpc"] or ""
@@ -114,6 +123,7 @@ class NodeProcess:
 
     def kill(self) -> None:
         """End it as `kill -9` does."""
+        self._ready.close()
         self.process.kill()
         self.process.wait(timeout=PATIENCE_S)
 
@@ -138,6 +148,7 @@ class Cluster:
         **options: Any,
     ) -> None:
         self._directory = directory
+        self._config_file = directory / "node.json"
         self._count = nodes
         self.nats = None if nats_url else NatsServer()
         self._nats_url = nats_url
@@ -174,18 +185,24 @@ class Cluster:
             defaults[section] = {**defaults.get(section, {}), **values}
         return defaults
 
-    def start_node(self, name: str, port: int = 0, serve: str = "http") -> NodeProcess:
-        """Start one more node, or one again."""
-        config_file = self._directory / "node.json"
-        config_file.write_text(json.dumps(self._config()))
-        return NodeProcess(name, config_file, self._directory / f"{name}.log", port, self._program, serve)
+    def start_node(self, name: str, port: int = 0, serve: str = "http", *, wait: bool = True) -> NodeProcess:
+        """Start one more node, or one again; `wait` as for NodeProcess."""
+        log_file = self._directory / f"{name}.log"
+        return NodeProcess(name, self._config_file, log_file, port, self._program, serve, wait=wait)
+
+    def start_nodes(self, *names: str, serve: str = "http") -> None:
+        """Start nodes that are the cluster's, all at once, and wait until all are ready."""
+        started = [self.start_node(name, serve=serve, wait=False) for name in names]
+        self.nodes += started
+        for node in started:
+            node.wait_ready()
 
     def __enter__(self) -> Self:
         if self.nats is not None:
             self.nats.start()
+        self._config_file.write_text(json.dumps(self._config()))
         try:
-            for number in range(1, self._count + 1):
-                self.nodes.append(self.start_node(f"node-{number}"))
+            self.start_nodes(*(f"node-{number}" for number in range(1, self._count + 1)))
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -61,8 +61,10 @@ class Place:
             own = directory / name
             own.mkdir()
             cluster = stack.enter_context(Cluster(own, 0, self.nats.url, **options))
-            cluster.nodes.append(cluster.start_node(name))
+            cluster.nodes.append(cluster.start_node(name, wait=False))
             self.proxies[name], self.nodes[name] = proxy, cluster.nodes[0]
+        for node in self.nodes.values():
+            node.wait_ready()
         told = ["--consul", self.consul.url, "--set", f"coordinator.connect_share={share}"]
         self.coordinator = stack.enter_context(CoordinatorProcess(directory, "one", self.nats.url, *told))
 

@@ -21,7 +21,7 @@ OPTIONS: dict[str, Any] = {
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The cluster; its first node serves HTTP, the others gRPC."""
     with Cluster(tmp_path_factory.mktemp("mixed"), nodes=1, **OPTIONS) as cluster:
-        cluster.nodes += [cluster.start_node(f"grpc-{number}", serve="grpc") for number in (1, 2)]
+        cluster.start_nodes("grpc-1", "grpc-2", serve="grpc")
         yield cluster
 
 
