@@ -27,6 +27,23 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoordinatorProcess]:
+    """A coordinator of two nodes, all of which go on when a test has ended."""
+    directory = tmp_path_factory.mktemp("lasting")
+    with Cluster(directory, nodes=2) as cluster:
+        assert cluster.nats is not None
+        with CoordinatorProcess(directory, "one", cluster.nats.url) as coordinator:
+            yield coordinator
+
+
+@pytest.fixture
+async def shared(lasting: CoordinatorProcess) -> CoordinatorProcess:
+    """That coordinator, and it knows both: for tests that leave everything as they found it."""
+    await in_time(lambda: len(lasting.serving()) == 2)
+    return lasting
+
+
 @pytest.fixture
 async def coordinator(tmp_path: Path, cluster: Cluster) -> Iterator[CoordinatorProcess]:
     """A coordinator that knows both."""
@@ -36,22 +53,22 @@ async def coordinator(tmp_path: Path, cluster: Cluster) -> Iterator[CoordinatorP
         yield coordinator
 
 
-async def test_a_wrong_token_opens_nothing(coordinator: CoordinatorProcess) -> None:
+async def test_a_wrong_token_opens_nothing(shared: CoordinatorProcess) -> None:
     """Neither over HTTP, nor over gRPC, nor from the command line."""
     for token in ("", "wrong"):
-        assert coordinator.get("/v1/nodes", token)[0] == 401
-        assert coordinator.post("/v1/drain", {"nodes": ["node-1"]}, token)[0] == 401
-        with grpc.insecure_channel(coordinator.grpc) as channel:
+        assert shared.get("/v1/nodes", token)[0] == 401
+        assert shared.post("/v1/drain", {"nodes": ["node-1"]}, token)[0] == 401
+        with grpc.insecure_channel(shared.grpc) as channel:
             list_nodes = CoordinatorStub(channel).ListNodes
             metadata = (("authorization", f"Bearer {token}"),)
             with pytest.raises(grpc.RpcError) as refused:
                 list_nodes(ListNodesRequest(), metadata=metadata, timeout=PATIENCE_S)
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    refusal = run("drain", "node-1", "--coordinator", coordinator.http, "--token", "wrong")
+    refusal = run("drain", "node-1", "--coordinator", shared.http, "--token", "wrong")
     assert refusal.returncode == 1
     assert "refuses the token" in refusal.stderr
-    assert TOKEN not in coordinator.log()
-    assert all(node["state"] == "SERVING" for node in coordinator.nodes().values())
+    assert TOKEN not in shared.log()
+    assert all(node["state"] == "SERVING" for node in shared.nodes().values())
 
 
 async def test_without_the_catalog_there_is_no_old_news(
@@ -78,9 +95,9 @@ async def test_a_killed_node_vanishes(coordinator: CoordinatorProcess, cluster: 
     await in_time(lambda: set(coordinator.nodes()) == {"node-1"})
 
 
-async def test_a_thousand_clients_in_a_second_spread(coordinator: CoordinatorProcess) -> None:
+async def test_a_thousand_clients_in_a_second_spread(shared: CoordinatorProcess) -> None:
     """Nobody is told all the same: what was handed out counts before any node can report it."""
-    clients = Clients([], coordinator.port)
+    clients = Clients([], shared.port)
     told: Counter[str] = Counter()
 
     async def ask() -> None:
@@ -95,19 +112,19 @@ async def test_a_thousand_clients_in_a_second_spread(coordinator: CoordinatorPro
     assert told["node-1"] + told["node-2"] > 100
 
 
-async def test_the_last_node_is_not_drained_by_mistake(coordinator: CoordinatorProcess) -> None:
+async def test_the_last_node_is_not_drained_by_mistake(shared: CoordinatorProcess) -> None:
     """The refusal comes before anything happens, and says how to do it nevertheless."""
-    refusal = run("drain", "node-1", "node-2", "--coordinator", coordinator.http, "--token", TOKEN)
+    refusal = run("drain", "node-1", "node-2", "--coordinator", shared.http, "--token", TOKEN)
     assert refusal.returncode == 1
     assert "no other node would be left" in refusal.stderr
 
 
-async def test_nodes_are_listed(coordinator: CoordinatorProcess) -> None:
+async def test_nodes_are_listed(shared: CoordinatorProcess) -> None:
     """`broadcast nodes` for people and for programs."""
-    listed = run("nodes", "--coordinator", coordinator.http, "--token", TOKEN)
+    listed = run("nodes", "--coordinator", shared.http, "--token", TOKEN)
     assert "node-1" in listed.stdout
     assert "serving" in listed.stdout
-    told = run("nodes", "--json", "--coordinator", coordinator.http, "--token", TOKEN)
+    told = run("nodes", "--json", "--coordinator", shared.http, "--token", TOKEN)
     assert {node["name"] for node in json.loads(told.stdout)["nodes"]} == {"node-1", "node-2"}
 
 
