@@ -23,7 +23,7 @@ async def test_a_node_that_ignores_its_orders_is_given_up(tmp_path: Path) -> Non
         )
         with CoordinatorProcess(tmp_path, "one", cluster.nats.url) as coordinator:
             await in_time(lambda: len(coordinator.serving()) == 2)
-            with coordinator.command("drain", "node-2", "--deadline", "5s", "--force") as drain:
+            with coordinator.command("drain", "node-2", "--deadline", "2s", "--force") as drain:
                 await in_time(lambda: "node-2: 0 of 0, ordered" in drain.told)
                 for _ in range(20):
                     assert coordinator.get("/discover")[1]["node"] == "node-1"
