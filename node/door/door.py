@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 # Serves one request. True: its body was read and the connection may carry another one. False: close it.
 Handler = Callable[[Connection, Head], Awaitable[bool]]
 
+_TASK = "connection"
 # Connections accepted before other tasks have their turn.
 _ACCEPTS_PER_TURN = 64
 # This process or machine has no more to give: what waits in the backlog is accepted when it has.
@@ -177,7 +178,8 @@ class Door:
                 connection = Connection(sock, address_text(*address[:2]), self._timers)
                 connection.parting = self._leaving
                 self._connections.add(connection)
-                serving.start_soon(self._serve_connection, connection)
+                # Named once for all: trio would keep a name of its own for each.
+                serving.start_soon(self._serve_connection, connection, name=_TASK)
 
     async def _serve_connection(self, connection: Connection) -> None:
         try:
@@ -205,7 +207,10 @@ class Door:
             if head is None:
                 return
             connection.unexpire()
-            if not await self._handler(head)(connection, head):
+            serving = self._handler(head)(connection, head)
+            # Who serves decides how long the head is kept: a stream without an end lets go of it.
+            del head
+            if not await serving:
                 return
             patience_s = options.keep_alive_s
             if connection.received:

@@ -5,7 +5,6 @@ Nothing is sent before `start`: until then it is open whether the answer is a st
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import suppress
 
 from node.hub import Framing
@@ -54,17 +53,18 @@ class StreamTransport(ABC):
         refused: why the session was closed, if that is to be an HTTP status and no part of the stream.
     """
 
-    __slots__ = ("_held", "_sock", "_write", "framing", "outbox", "refused", "session")
+    __slots__ = ("_held", "_sock", "framing", "outbox", "refused", "session")
     name: str
     native_ping: bool
     unidirectional: bool
 
     def __init__(self, sock: socket.socket, parts: Parts, framing: Framing) -> None:
         self._sock = sock
-        self._held = HeldOutbox(sock, parts.writers, self)
+        held = HeldOutbox(sock, parts.writers, self)
+        # None once the stream has begun.
+        self._held: HeldOutbox | None = held
         self.framing = framing
-        self.outbox: Outbox = self._held
-        self._write: Callable[[bytes], None] = self._held.answer
+        self.outbox: Outbox = held
         self.refused: DisconnectReason | None = None
         self.session = Session(self, parts)
 
@@ -74,8 +74,9 @@ class StreamTransport(ABC):
         Args:
             head: the response's head.
         """
-        self._held.release(head)
-        self._write = self.outbox.write
+        held, self._held = self._held, None
+        if held is not None:
+            held.release(head)
 
     async def listen(self, connection: Connection) -> None:
         """Return when the client has gone: it has nothing to say here, so the end of its stream is its end.
@@ -109,7 +110,10 @@ class StreamTransport(ABC):
             self.session.payload_unencodable(reply.push.channel if reply.push else "")
             return
         self.session.parts.metrics.bytes_out += len(data)
-        self._write(data)
+        if self._held is None:
+            self.outbox.write(data)
+        else:
+            self._held.answer(data)
 
     def close(self, reason: DisconnectReason) -> None:
         """See Transport: a disconnect push, then the end of the stream."""

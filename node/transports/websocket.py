@@ -48,6 +48,7 @@ async def serve(connection: Connection, head: Head, parts: Parts) -> bool:
         transport.outbox.write(response)
         if greeting is not None:
             await handle(session, greeting)
+        del response, greeting
         reader = FrameReader(options.message_size_limit)
         while count := reader.feed(await connection.receive()):
             parts.metrics.bytes_in += count
