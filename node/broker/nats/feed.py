@@ -189,10 +189,14 @@ class Feed:
     async def flush(self, deadline_s: float) -> None:
         """Wait until all that was subscribed and published before is in force at the server.
 
+        Over a connection that is being left, too: it delivers until it ends, and not after.
+
         Raises:
-            BrokerUnavailable: not connected, the connection broke meanwhile, or the deadline passed.
+            BrokerUnavailable: no connection, it broke meanwhile, or the deadline passed.
         """
-        probe = self._standing_connection().probe()
+        if self._connection is None:
+            raise BrokerUnavailable(_NOT_CONNECTED)
+        probe = self._connection.probe()
         with trio.move_on_after(deadline_s):
             await probe.settled.wait()
         if not probe.answered:

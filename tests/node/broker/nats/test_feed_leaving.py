@@ -1,5 +1,7 @@
 """A feed leaves a server in lame duck mode: when, and what becomes of what is on its way."""
 
+import contextlib
+
 import pytest
 import trio
 
@@ -98,6 +100,35 @@ async def test_what_a_lame_duck_still_has_is_taken_before_it_is_left() -> None:
         await renewed.wait()
     assert order == ["published", "old", "left", "subscribed", "new"]
     assert feed.bytes_lost == 0
+
+
+async def test_a_flush_ends_behind_what_the_lame_duck_still_had() -> None:
+    """Who waits until everything older has been delivered waits for the server that is being left, too."""
+    order: list[str] = []
+    asked = trio.Event()
+
+    async def limps(client: Client) -> None:
+        await client.accept()
+        await client.send(LAME)
+        await client.hear(b"PING\r\n")
+        await asked.wait()
+        await client.send(b"MSG a 2 3\r\nold\r\nPONG\r\n")
+        await client.stay()
+
+    async with serving(limps, well) as url, running(nats_options(url)) as watched:
+        watched.feed.subscribe("a", lambda msg: order.append(msg.payload.decode()))
+        await watched.calls_are("restored", "broken")
+        async with trio.open_nursery() as nursery:
+
+            async def flush() -> None:
+                with contextlib.suppress(BrokerUnavailable):
+                    await watched.feed.flush(PATIENCE_S)
+                order.append("flushed")
+
+            nursery.start_soon(flush)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            asked.set()
+    assert order == ["old", "flushed"]
 
 
 async def test_a_lame_duck_that_closes_first_is_followed_at_once_by_who_accepted_us() -> None:
