@@ -16,6 +16,11 @@ _ADVICE = {
     ),
 }
 _FORBIDDEN = 403
+# By the beginning of a path that is read, the rules without which Consul leaves something out of its answer.
+_READING = {
+    "/v1/health/service/": 'service "{}" {{ policy = "read" }} or node_prefix "" {{ policy = "read" }}',
+    "/v1/kv/": 'key_prefix "{}" {{ policy = "read" }}',
+}
 
 
 def failure(error: Exception) -> str:
@@ -30,6 +35,22 @@ def failure(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"Consul does not answer: {kind}"
     return f"Consul refuses: {str(error) or kind}"
+
+
+def hidden(path: str) -> str:
+    """What is said when an answer lacks what the token may not read: Consul itself calls that a success.
+
+    Args:
+        path: that was read.
+    """
+    lacking = next(
+        (rule.format(path.removeprefix(start)) for start, rule in _READING.items() if path.startswith(start)),
+        path,
+    )
+    return (
+        f"Consul leaves out what the token may not read: the policy of catalog.consul.token lacks {lacking};"
+        " OPERATIONS.md, section Consul, has all its rules"
+    )
 
 
 def refusal(status: int, body: str) -> str:

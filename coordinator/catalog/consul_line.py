@@ -5,7 +5,7 @@ import json
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import consul
 import trio
@@ -18,8 +18,14 @@ _PORT = 8500
 # An agent that does not answer by then, beside the time it was told to wait for news, is out of reach.
 _ANSWER_DEADLINE_S = 2.0
 _FAILED_CONDITION = 409
+# Says that an answer lacks something because of the token; not said to who gives none, nor by old versions.
+_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
 
 _T = TypeVar("_T")
+
+
+class _ResultsHidden(Exception):
+    """An answer does not hold all there is."""
 
 
 class Line:
@@ -44,6 +50,7 @@ class Line:
         # The environment has no say: what holds is in the configuration.
         self._client.token = access.token or None
         self._client.http.session.trust_env = False
+        self._client.http.session.hooks["response"].append(_whole)
         # Held by a thread until it ends, also by one whose caller was cancelled.
         self._turn = trio.CapacityLimiter(1)
 
@@ -54,7 +61,7 @@ class Line:
             question: uses the client it is given, and nothing of trio.
 
         Raises:
-            CatalogUnavailable: no answer, or the agent refuses.
+            CatalogUnavailable: no answer, the agent refuses, or it hides something from us.
         """
         try:
             return await trio.to_thread.run_sync(
@@ -62,6 +69,8 @@ class Line:
             )
         except (OSError, consul.ConsulException) as error:  # all that requests raises is an OSError
             raise CatalogUnavailable(consul_words.failure(error)) from error
+        except _ResultsHidden as error:
+            raise CatalogUnavailable(consul_words.hidden(str(error))) from error
 
     async def transaction(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
         """Do operations on keys together or not at all; returns what they left.
@@ -88,6 +97,13 @@ class Line:
         if code >= 300:
             raise CatalogUnavailable(consul_words.refusal(code, body))
         return [result["KV"] for result in json.loads(body)["Results"]]
+
+
+def _whole(answer: Any, *_: Any, **__: Any) -> None:
+    """Called by requests with each answer; one that lacks something is no news of what there is."""
+    if answer.headers.get(_FILTERED) == "true":
+        answer.close()
+        raise _ResultsHidden(unquote(urlsplit(answer.url).path))
 
 
 def in_transaction(value: bytes) -> str:

@@ -100,6 +100,17 @@ async def test_who_has_no_certificate_is_told_what_to_check(tmp_path: Path) -> N
             await refused(directory, "nats://127.0.0.1:1", options(consul, token, **missing), advice)
 
 
+async def test_who_may_not_read_nodes_is_told_what_it_lacks(tmp_path: Path) -> None:
+    """Consul shows such a coordinator none, as if there were none: it is not ready, and names the rule."""
+    lacking = 'service "broadcast-node" { policy = "read" }'
+    assert lacking in RULES["coordinators"]
+    with ConsulServer(acl=True) as consul:
+        consul.get("/v1/agent/service/register", "PUT", {"Name": "broadcast-node"})
+        token = consul.token_for("coordinators", RULES["coordinators"].replace(lacking, ""))
+        advice = "the policy of catalog.consul.token lacks service"
+        await refused(tmp_path, "nats://127.0.0.1:1", options(consul, token), advice)
+
+
 async def refused(tmp_path: Path, nats_url: str, consul: dict[str, Any], advice: str) -> None:
     """A coordinator that cannot reach the catalog serves 503, and tells operators, and only them, why."""
     told = arguments(consul)
