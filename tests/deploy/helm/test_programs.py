@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,3 +120,29 @@ def test_the_budget_of_nats_keeps_a_majority() -> None:
     """One server at a time: two of three keep every stream writable."""
     budget = one(rendered("default"), "PodDisruptionBudget", "broadcast-broadcast-cluster-nats")
     assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_nats_is_a_lame_duck_before_it_hears_sigterm() -> None:
+    """The hook gives a server that is too busy to look the time to obey it; SIGTERM would end it at once."""
+    owner = one(rendered("default"), "StatefulSet", "broadcast-broadcast-cluster-nats")
+    hook = owner["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    with (
+        NatsServer('lame_duck_grace_period: "90s"', jetstream=False) as nats,
+        socket.create_connection(("127.0.0.1", nats.port)) as client,
+    ):
+        client.recv(1)  # a client, without which it would have nothing to wait for
+        pid_file = nats.directory / "nats.pid"
+        pid_file.write_text(str(nats.pid))
+        command = [word.replace("/var/run/nats/nats.pid", str(pid_file)) for word in hook]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        nats.freeze()
+        running = subprocess.Popen(command, env={**os.environ, "PATH": path})
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(timeout=1)
+        nats.thaw()
+        assert running.wait(timeout=PATIENCE_S) == 0
+        nats.send_signal(signal.SIGTERM)
+        assert nats.process is not None
+        with pytest.raises(subprocess.TimeoutExpired):
+            nats.process.wait(timeout=0.5)
+        nats.kill()
