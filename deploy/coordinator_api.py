@@ -136,6 +136,8 @@ class CoordinatorApi:
             )
         if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
             raise Unavailable(str(value.get("error", status)))
+        if status == http.HTTPStatus.NOT_FOUND:
+            raise Unknown(str(value.get("error", status)))
         if status != http.HTTPStatus.OK:
             raise UserError(str(value.get("error", f"the coordinator answered HTTP {status}")))
         return value
@@ -143,6 +145,10 @@ class CoordinatorApi:
 
 class Unavailable(UserError):
     """The coordinator is there and cannot answer now; it may in a moment."""
+
+
+class Unknown(UserError):
+    """The coordinator knows nothing of what was named."""
 
 
 def add_coordinator_arguments(parser: argparse.ArgumentParser) -> None:

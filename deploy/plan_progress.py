@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from deploy.coordinator_api import CoordinatorApi, StreamLost, Unavailable
+from deploy.coordinator_api import CoordinatorApi, StreamLost, Unavailable, Unknown
 from deploy.errors import UserError
 
 ENDED = frozenset(("DONE", "FAILED", "CANCELLED"))
@@ -40,7 +40,8 @@ def follow(coordinator: CoordinatorApi, plan: Plan, *, as_json: bool) -> int:
         as_json: one event per line instead of anything for people.
 
     Raises:
-        UserError: no coordinator could be reached for a minute. The plan goes on without a watcher.
+        UserError: no coordinator could be reached for a minute, and the plan goes on without a watcher; or
+            the catalog has lost it.
         KeyboardInterrupt: after saying that the plan goes on.
     """
     terminal = sys.stdout.isatty() and not as_json
@@ -85,6 +86,12 @@ def updates(coordinator: CoordinatorApi, plan: Plan, patience_s: float = _PATIEN
                 if plan["state"] in ENDED:
                     return
             lost: Exception = StreamLost("the coordinator ended the stream")
+        except Unknown as error:
+            raise UserError(
+                f"plan {plan['id']} is not in the catalog any more, so nobody can say how it ends ({error}); "
+                "a node that was leaving goes on at its own pace, and no further one is told to leave: see "
+                "broadcast nodes"
+            ) from error
         except (StreamLost, Unavailable) as error:
             lost = error
         if time.monotonic() - heard_at > patience_s:

@@ -175,6 +175,23 @@ async def test_watchers_are_told_at_most_twice_a_second(
     assert set(told) == {100}
 
 
+async def test_a_plan_that_is_lost_ends_its_watch(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    """A catalog that is emptied in the middle of a drain: who watches is told, and who asks again too."""
+    fleet = three_nodes(CatalogStore())
+    coordinator = await serving(nursery, fleet, leading=True)
+    fleet.nodes["node-1"].connections = 1000
+    plan = await coordinator.service.drain(DrainRequest(nodes=["node-1"], deadline_s=120))
+    with trio.fail_after(30):
+        async with aclosing(coordinator.service.watch_plan(plan.id)) as plans:
+            while (await anext(plans)).state != Plan.RUNNING:
+                pass
+            fleet.store.empty()
+            with pytest.raises(NotFound, match=plan.id):
+                await exhausted(plans)
+        with pytest.raises(NotFound, match=plan.id):
+            await exhausted(coordinator.service.watch_plan(plan.id))
+
+
 async def test_a_plan_written_elsewhere_a_moment_ago_is_waited_for(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from deploy import plan_progress
-from deploy.coordinator_api import CoordinatorApi, StreamLost
+from deploy.coordinator_api import CoordinatorApi, StreamLost, Unknown
 from deploy.errors import UserError
 
 
@@ -122,3 +122,21 @@ def test_of_a_rebalance_the_moved_are_counted() -> None:
     moving = plan(kind="REBALANCE")
     moving["steps"][0] |= {"count": 40, "sent_away": 10}
     assert plan_progress.words(moving, moving["steps"][0]).startswith("10 of 40, sending")
+
+
+class ForgetfulApi(FakeApi):
+    """After the watches there are, nobody knows the plan."""
+
+    def watch(self, path: str) -> Iterator[dict[str, Any]]:
+        if not (watch := next(self._watches, ())):
+            raise Unknown("there is no plan p1, or it ended long ago")
+        yield from watch
+        raise StreamLost("there is no plan p1, or it ended long ago")
+
+
+def test_a_plan_that_the_catalog_lost_is_not_waited_for() -> None:
+    """The command ends, and says that the node may go on."""
+    seen = plan_progress.updates(ForgetfulApi([plan()]), plan("REQUESTED", "PENDING", 100))
+    assert [each["state"] for each in (next(seen), next(seen))] == ["REQUESTED", "RUNNING"]
+    with pytest.raises(UserError, match=r"not in the catalog any more.*goes on at its own pace"):
+        next(seen)
