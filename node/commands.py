@@ -7,6 +7,7 @@ client is closed) or BrokerError; that one and a missed deadline are error 100, 
 
 import time
 from collections.abc import Awaitable, Callable
+from sys import intern
 from typing import Any
 
 import trio
@@ -139,6 +140,8 @@ async def _join(
 ) -> SubscribeResult:
     """Check, join, recover. Nothing of the session's happens between joining and returning."""
     parts = session.parts
+    # Many clients are in one channel, and each of them has brought the name again.
+    channel = intern(channel)
     resolved = parts.rules.resolve(channel)
     if channel in session.subscriptions:
         raise CommandError(reasons.ALREADY_SUBSCRIBED)
