@@ -182,12 +182,25 @@ class Door:
                 serving.start_soon(self._serve_connection, connection, name=_TASK)
 
     async def _serve_connection(self, connection: Connection) -> None:
+        options = self._options
+        # A new connection that says nothing is no better than one that says half.
+        patience_s = options.head_deadline_s
         try:
             if self.tls is None:
                 connection.glance()
             elif not await self.tls.secure(connection):
                 return
-            await self._serve_requests(connection)
+            while (head := await self._read_head(connection, patience_s)) is not None:
+                serving = self._handler(head)(connection, head)
+                # Who serves decides how long the head is kept: a stream without an end lets go of it.
+                del head
+                if not await serving:
+                    return
+                patience_s = options.keep_alive_s
+                if connection.received:
+                    patience_s = options.head_deadline_s
+                    # Whoever pipelines its requests does not hold up the others.
+                    await trio.lowlevel.checkpoint()
         except Exception as error:
             # The one place for this: trio would end the whole node for a fault that concerns one client.
             self._metrics.failures += 1
@@ -197,29 +210,14 @@ class Door:
             self._connections.discard(connection)
             connection.close()
 
-    async def _serve_requests(self, connection: Connection) -> None:
-        options = self._options
-        # A new connection that says nothing is no better than one that says half.
-        patience_s = options.head_deadline_s
-        while True:
-            connection.expire_at(trio.current_time() + patience_s)
-            head = await self._read_head(connection)
-            if head is None:
-                return
-            connection.unexpire()
-            serving = self._handler(head)(connection, head)
-            # Who serves decides how long the head is kept: a stream without an end lets go of it.
-            del head
-            if not await serving:
-                return
-            patience_s = options.keep_alive_s
-            if connection.received:
-                patience_s = options.head_deadline_s
-                # Whoever pipelines its requests does not hold up the others.
-                await trio.lowlevel.checkpoint()
+    async def _read_head(self, connection: Connection, patience_s: float) -> Head | None:
+        """The next head; None when the connection is over, answered if there is an answer to give.
 
-    async def _read_head(self, connection: Connection) -> Head | None:
-        """The next head; None when the connection is over, answered if there is an answer to give."""
+        Args:
+            connection: whose; it has no deadline any more when there is a head.
+            patience_s: how long it may be silent. What has begun has the head's deadline.
+        """
+        connection.expire_at(trio.current_time() + patience_s)
         received = connection.received
         begun = bool(received)
         try:
@@ -246,6 +244,7 @@ class Door:
             return None
         finally:
             connection.waiting = False
+        connection.unexpire()
         return head
 
     async def _bid_farewell(self, connection: Connection) -> None:

@@ -78,4 +78,4 @@ async def test_what_a_client_asked_is_forgotten_once_it_waits(
         root = trio.lowlevel.current_root_task()
         assert root is not None
         (reader,) = [task for task in _tasks(root) if task.name == "connection"]
-        assert _waiting_in(reader) == ["_serve_connection", "_serve_requests", *listening, "_receive_more"]
+        assert _waiting_in(reader) == ["_serve_connection", *listening, "_receive_more"]
