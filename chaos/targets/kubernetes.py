@@ -92,11 +92,13 @@ class Kubernetes:
         Args:
             changed: called when clients have to be told of other addresses.
         """
+        told = self.addresses()
         while True:
             await trio.sleep(_POLL_S)
-            before = self.addresses()
             await self._look()
-            if self.addresses() != before:
+            # Compared with what was told, not with the last look: whoever waits for pods looks, too.
+            if self.addresses() != told:
+                told = self.addresses()
                 await changed()
 
     # --- what there is -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Tests of `chaos.targets.kubernetes`, with an API whose controllers are written down here."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -137,6 +138,35 @@ async def test_clients_hear_of_other_addresses(autojump_clock: Any, nursery: tri
     with trio.fail_after(60):
         await told.wait()
     assert before[0] not in target.addresses()
+
+
+async def test_clients_are_told_of_nodes_that_somebody_else_saw_first(
+    autojump_clock: Any, nursery: trio.Nursery
+) -> None:
+    """A rollout waits for its pods, and sees them before those who follow the addresses have looked."""
+    target = await opened(FakeApi(), nursery)
+    told = trio.Event()
+
+    async def changed() -> None:
+        told.set()
+
+    await nursery.start(following, target, changed)
+    before = set(target.addresses())
+    await target.roll_out("node")
+    assert not before & set(target.addresses()), "seen by who waited for it"
+    with trio.fail_after(60):
+        await told.wait()
+
+
+async def following(
+    target: Kubernetes,
+    changed: Callable[[], Awaitable[None]],
+    *,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """`follow`, begun when this says so."""
+    task_status.started()
+    await target.follow(changed)
 
 
 async def test_as_many_nodes_as_the_run_wants_and_then_as_before(autojump_clock: Any) -> None:
