@@ -82,6 +82,15 @@ class GoHttp3(Events):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.communicate(timeout=PATIENCE_S)
-        self._reader.join(PATIENCE_S)
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # The end of its stdin is the end of the program.
+        process.stdin.close()
+        try:
+            process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+            process.wait()
+            self._reader.join()
+            process.stdout.close()

@@ -65,7 +65,10 @@ func main() {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	client := &http.Client{Transport: &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	// A client that just vanished would be missed by its idle timeout only.
+	defer transport.Close()
+	client := &http.Client{Transport: transport}
 	input := bufio.NewScanner(os.Stdin)
 	input.Buffer(nil, 1<<24)
 	for number := 0; input.Scan(); number++ {
