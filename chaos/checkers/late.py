@@ -57,40 +57,70 @@ def _hold(what: str, p99: float, bound: float, cases: Cases) -> None:
 def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, float]]:
     """How long after each disturbance the last late delivery of what it held up came, in seconds.
 
-    A late delivery belongs to the last disturbance that began before the publication would have been late.
-    A disturbance that was never healed is counted from its beginning.
+    A late delivery belongs to the last disturbance that began before the publication would have been late, or
+    to a later one that hit the client again before it had to have caught up. A disturbance that was never
+    healed is counted from its beginning.
     """
-    found = []
     disturbances = recorded.disturbances()
     last = [0.0] * len(disturbances)
-    late = _late(recorded, bounds.late_s) if disturbances else []
-    for sent, delivered in late:
+    for late in _late(recorded, bounds.late_s) if disturbances else ():
         for at in reversed(range(len(disturbances))):
             began, ended, _ = disturbances[at]
-            if began <= sent + bounds.late_s:
-                if sent <= ended + bounds.settle_s:
-                    last[at] = max(last[at], delivered)
+            if began <= late.sent + bounds.late_s:
+                if late.sent <= ended + bounds.settle_s:
+                    holder = _holder(recorded, bounds, disturbances, at, late)
+                    last[holder] = max(last[holder], late.delivered)
                 break
-    for disturbance, delivered in zip(disturbances, last, strict=True):
-        from_healing = bounds.caught_up_from == "heal" and disturbance.ended < float("inf")
-        since = disturbance.ended if from_healing else disturbance.began
-        found.append((disturbance, max(0.0, delivered - since)))
-    return found
+    return [
+        (disturbance, max(0.0, delivered - _since(disturbance, bounds)))
+        for disturbance, delivered in zip(disturbances, last, strict=True)
+    ]
 
 
-def _late(recorded: Recorded, late_s: float) -> list[tuple[float, float]]:
-    """When those were sent and delivered that took longer, and not because the client was away by itself."""
+def _since(disturbance: Disturbance, bounds: Bounds) -> float:
+    """When the time to catch up begins."""
+    from_healing = bounds.caught_up_from == "heal" and disturbance.ended < float("inf")
+    return disturbance.ended if from_healing else disturbance.began
+
+
+class _Late(NamedTuple):
+    """A delivery that took long; times in seconds."""
+
+    sent: float
+    delivered: float
+    client: str
+
+
+def _holder(recorded: Recorded, bounds: Bounds, disturbances: list[Disturbance], at: int, late: _Late) -> int:
+    """Which disturbance the client waited for last: one may cut it off while it recovers from another."""
+    for following in range(at + 1, len(disturbances)):
+        began, ended, _ = disturbances[following]
+        if began > min(late.delivered, _since(disturbances[at], bounds) + bounds.caught_up_s):
+            break
+        until = min(late.delivered, ended + bounds.settle_s)
+        if any(
+            session.phase == "closed" and session.code != LEFT and began <= session.t <= until
+            for session in recorded.sessions.get(late.client, ())
+        ):
+            at = following
+    return at
+
+
+def _late(recorded: Recorded, late_s: float) -> list[_Late]:
+    """Those that took longer, and not because the client was away by itself."""
     invoked = [float("inf") if each.invoked is None else each.invoked for each in recorded.publications]
-    late = []
+    late: list[_Late] = []
     for stream in recorded.healthy():
         found = [
-            (invoked[number], t)
+            _Late(invoked[number], t, stream.client)
             for t, number in zip(stream.times, stream.numbers, strict=True)
             if t - invoked[number] > late_s
         ]
         own = [absence for absence in _absences(stream) if absence.own] if found else []
         late += [
-            (sent, t) for sent, t in found if not any(one.began <= t and sent <= one.ended for one in own)
+            each
+            for each in found
+            if not any(one.began <= each.delivered and each.sent <= one.ended for one in own)
         ]
     return late
 

@@ -117,6 +117,21 @@ def test_each_disturbance_is_judged_by_what_it_held_up() -> None:
     assert [round(after, 1) for _, after in caught_up(recorded, BOUNDS)] == [2.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("hit", "between_s", "held"),
+    [("c1", 4.0, [0.0, 5.0]), ("c2", 4.0, [13.1, 0.0]), ("c1", 12.0, [21.1, 0.0])],
+)
+def test_a_client_that_is_hit_again_waits_for_the_last_one(
+    hit: str, between_s: float, held: list[float]
+) -> None:
+    """It has its time anew, unless another client was hit, or it should have been there by then."""
+    story = good().wait(2.0).fault("nats-kill").closed("c1").published("d").delivered("c2", "d")
+    story.healed("nats-kill").wait(between_s).fault("node-kill").closed(hit).wait(4.0).healed("node-kill")
+    story.wait(5.0).connected("c1").recovered("c1", "c").delivered("c1", "d")
+    found = caught_up(ended(story, "d"), BOUNDS)
+    assert [after for _, after in found] == [pytest.approx(each, abs=0.1) for each in held]
+
+
 def test_a_client_left_behind_is_invalid() -> None:
     """The run waited for it, and it did not come."""
     story = good().final("c1", "c", caught_up=False).final("c2", "c")
