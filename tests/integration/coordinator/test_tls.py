@@ -4,8 +4,8 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -26,6 +26,7 @@ from tests.node.door.authority import Authority
 from tests.patience import PATIENCE_S
 
 CURL = shutil.which("curl") or ""
+AUTHORIZED = (("authorization", f"Bearer {TOKEN}"),)
 NEEDS_CURL = pytest.mark.skipif(not CURL, reason="no `curl` on the PATH")
 # Of curl: the server's certificate is not trusted; the handshake, or what came after it, failed.
 UNTRUSTED, FAILED = 60, (35, 56)
@@ -62,16 +63,21 @@ class Secure:
         )
         return done.returncode, done.stdout
 
-    def nodes_over_grpc(self, *, certified: bool = True) -> dict[str, int]:
-        """What grpc's client is told: the state of each node."""
+    @contextmanager
+    def over_grpc(self, *, certified: bool = True) -> Iterator[CoordinatorStub]:
+        """A client of the gRPC port."""
         files = (self.operator.key_file, self.operator.cert_file) if certified else ()
         own = [Path(name).read_bytes() for name in files]
         credentials = grpc.ssl_channel_credentials(Path(self.operator.ca_file).read_bytes(), *own)
         with grpc.secure_channel(self.process.grpc, credentials) as channel:
-            answer = CoordinatorStub(channel).ListNodes(
-                ListNodesRequest(), metadata=(("authorization", f"Bearer {TOKEN}"),), timeout=PATIENCE_S
-            )
-        return {node.name: node.state for node in answer.nodes}
+            yield CoordinatorStub(channel)
+
+    def until_serving(self) -> None:
+        """Watch the nodes until there is one that serves."""
+        with self.over_grpc() as stub:
+            for told in stub.WatchNodes(ListNodesRequest(), metadata=AUTHORIZED, timeout=PATIENCE_S):
+                if [node.state for node in told.nodes] == [NodeReport.SERVING]:
+                    return
 
     def certificates(self) -> set[bytes]:
         """Those that both ports serve."""
@@ -101,10 +107,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         with CoordinatorProcess(directory, "secure", cluster.nats.url, *told) as process:
             secure = Secure(directory, authority, process)
             # A node that has just come may not be told of, or not as serving, at once.
-            deadline = time.monotonic() + PATIENCE_S
-            while secure.nodes_over_grpc() != {"node-1": NodeReport.SERVING}:
-                assert time.monotonic() < deadline, process.log()
-                time.sleep(0.1)
+            secure.until_serving()
             yield secure
 
 
@@ -124,9 +127,11 @@ def test_http_is_served_under_tls_alone(secure: Secure) -> None:
 
 def test_grpc_is_served_under_tls_alone(secure: Secure) -> None:
     """The other port has the same certificate, and wants one of clients too."""
-    assert secure.nodes_over_grpc().keys() == {"node-1"}
-    with pytest.raises(grpc.RpcError) as refused:
-        secure.nodes_over_grpc(certified=False)
+    with secure.over_grpc() as stub:
+        answer = stub.ListNodes(ListNodesRequest(), metadata=AUTHORIZED, timeout=PATIENCE_S)
+        assert [node.name for node in answer.nodes] == ["node-1"]
+    with secure.over_grpc(certified=False) as stub, pytest.raises(grpc.RpcError) as refused:
+        stub.ListNodes(ListNodesRequest(), metadata=AUTHORIZED, timeout=PATIENCE_S)
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
