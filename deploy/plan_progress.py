@@ -89,7 +89,7 @@ def updates(coordinator: CoordinatorApi, plan: Plan, patience_s: float = _PATIEN
         except Unknown as error:
             raise UserError(
                 f"plan {plan['id']} is not in the catalog any more, so nobody can say how it ends ({error}); "
-                "a node that was leaving goes on at its own pace and is out of rotation until broadcast undrain, "
+                "a node that was leaving goes on at its own pace and stays away until broadcast undrain; "
                 "no further one is told to leave"
             ) from error
         except (StreamLost, Unavailable) as error:
