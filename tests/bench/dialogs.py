@@ -30,12 +30,14 @@ class Dialog(NamedTuple):
         steps: what it waits for, and what it sends when that came, or how to make that of what came;
             subscribed after the last one.
         tls: whether all of that is encrypted.
+        quic: whether it is over HTTP/3; the request is its path then.
     """
 
     port: int
     request: bytes
     steps: list[tuple[bytes, bytes | Callable[[bytes], bytes]]]
     tls: bool = False
+    quic: bool = False
 
 
 def dialog(target: Target, transport: str) -> Dialog:
@@ -56,6 +58,14 @@ def _secure_websocket(target: Target) -> Dialog:
 
 def _uni_sse(target: Target) -> Dialog:
     return Dialog(target.port, event_stream(target.sse_path, target.port), [(b'"connect":', b"")])
+
+
+def _secure_sse(target: Target) -> Dialog:
+    return _uni_sse(target)._replace(tls=True)
+
+
+def _http3_sse(target: Target) -> Dialog:
+    return Dialog(target.port, target.sse_path.encode(), [(b'"connect":', b"")], quic=True)
 
 
 def _emulated_sse(target: Target) -> Dialog:
@@ -128,4 +138,6 @@ TRANSPORTS: dict[str, Callable[[Target], Dialog]] = {
     "websocket over TLS": _secure_websocket,
     "gRPC": _grpc,
     "sse over HTTP/2": _http2_sse,
+    "sse over TLS": _secure_sse,
+    "sse over HTTP/3": _http3_sse,
 }

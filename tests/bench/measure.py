@@ -16,8 +16,8 @@ from typing import NamedTuple, Self
 NODE, FLOOR, GO = "node", "floor", "go"
 # Those that are measured beside them here and there.
 GO_NATS, TRIO_WEBSOCKET, HYPERCORN = "go_nats", "trio_websocket", "hypercorn"
-# A node of ours that does the same in the usual way, or without what disturbs it.
-WEBSOCKET, ALONE = "websocket", "alone"
+# A node of ours that does the same in the usual way, without what disturbs it, or over TLS and TCP.
+WEBSOCKET, ALONE, OVER_TLS = "websocket", "alone", "over_tls"
 # The load generator's share of one processor above which it, not the server, may have set the pace.
 LOAD_BUSY_MAX = 0.95
 # Publications sent per publication asked for, below which the rate was not kept.

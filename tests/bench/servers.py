@@ -93,7 +93,7 @@ def other_node(kind: str, nats: NatsServer, profiles: Path | None = None) -> Ite
         if kind == "tls":
             files = Authority(Path(directory))
             pem = {"cert_pem": str(files.cert_pem), "key_pem": str(files.key_pem)}
-            options["http_server"] = {"tls": {"enabled": True, **pem}}
+            options["http_server"] = {"tls": {"enabled": True, **pem}, "http3": {"enabled": True}}
         with _cluster(Path(directory), profiles, nodes=0, nats_url=nats.url, **options) as cluster:
             node = cluster.start_node(kind, serve="grpc" if kind == "grpc" else "http")
             cluster.nodes.append(node)

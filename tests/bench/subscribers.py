@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tests.bench.dialogs import Dialog, dialog
 from tests.bench.frames import CARRY, DIGITS, MARK, Target, times_in
+from tests.bench.http3_client import Http3Client
 
 # So many events are handled before the publisher may have its turn again: well below a millisecond.
 _EVENTS = 128
@@ -42,7 +43,7 @@ class Subscribers:
         self.reads = 0
         self.samples = array("q")
         self.epoll = select.epoll()
-        self._sockets: dict[int, socket.socket] = {}
+        self._sockets: dict[int, socket.socket | Http3Client] = {}
         # How to read each: None where bytes came that hold nothing for the client.
         self._read: dict[int, Callable[[int], bytes | None]] = {}
         self._carried: dict[int, bytes] = {}
@@ -141,15 +142,21 @@ class Subscribers:
         return data
 
     def _open(self, begins: Dialog) -> int:
+        if begins.quic:
+            client = Http3Client(begins.port, begins.request)
+            return self._add(client, client.recv)
         sock = socket.create_connection(("127.0.0.1", begins.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if begins.tls:
             sock = self._tls.wrap_socket(sock)
         sock.sendall(begins.request)
         sock.setblocking(False)
+        return self._add(sock, _decrypting(sock) if begins.tls else sock.recv)
+
+    def _add(self, sock: socket.socket | Http3Client, read: Callable[[int], bytes | None]) -> int:
         self.epoll.register(sock.fileno(), select.EPOLLIN)
         self._sockets[sock.fileno()] = sock
-        self._read[sock.fileno()] = _decrypting(sock) if begins.tls else sock.recv
+        self._read[sock.fileno()] = read
         return sock.fileno()
 
 

@@ -11,6 +11,7 @@ from tests.bench.measure import (
     GO_NATS,
     HYPERCORN,
     NODE,
+    OVER_TLS,
     TRIO_WEBSOCKET,
     WEBSOCKET,
     Round,
@@ -27,6 +28,7 @@ PEERS = {
     HYPERCORN: "hypercorn",
     WEBSOCKET: "a node, WebSocket",
     ALONE: "a node, undisturbed",
+    OVER_TLS: "a node, SSE over TLS",
 }
 
 

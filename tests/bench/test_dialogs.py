@@ -9,7 +9,7 @@ from tests.bench.frames import Target
 from tests.bench.load import Load, Plan
 from tests.bench.servers import Server, nodes_and_nats, other_node
 
-KINDS = {"gRPC": "grpc", "websocket over TLS": "tls"}
+KINDS = {"gRPC": "grpc", **dict.fromkeys(("websocket over TLS", "sse over TLS", "sse over HTTP/3"), "tls")}
 
 
 @pytest.fixture(scope="module")
