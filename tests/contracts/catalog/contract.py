@@ -1,12 +1,14 @@
 """What every catalog promises, as tests: `class TestX(CatalogContract)` runs them against X.
 
-Both sides meet over real servers. The class that inherits overrides the fixture `place`.
+Both sides meet over real servers. The class that inherits overrides the fixture `place`, and `clock` where
+there are none to wait for. Every test takes both: the clock that a test takes is the one it runs on.
 """
 
 from contextlib import AsyncExitStack
 
 import pytest
 import trio
+from trio.abc import Clock
 
 from coordinator.catalog.interface import CatalogUnavailable, Conflict, NodeGone, NodeSeen
 from protos.catalog_pb2 import NodeReport, Order, Plan
@@ -26,7 +28,12 @@ class CatalogContract:
     def place(self) -> Place:
         raise NotImplementedError
 
-    async def test_reports_are_seen_whole_and_at_once(self, place: Place) -> None:
+    @pytest.fixture
+    def clock(self) -> Clock | None:
+        """What the tests run on; None: as real servers, on the machine's."""
+        return None
+
+    async def test_reports_are_seen_whole_and_at_once(self, place: Place, clock: Clock | None) -> None:
         """A change of a node's state reaches a coordinator at once, with every field."""
         async with watching(place) as watcher, registered(place, "n1") as (node, task):
             await watcher.until(lambda: "n1" in watcher.nodes, VISIBLE_S)
@@ -40,7 +47,7 @@ class CatalogContract:
             task.catalog.changed()  # type: ignore[attr-defined]
             await watcher.until(lambda: watcher.nodes["n1"].state == NodeReport.LEAVING, VISIBLE_S)
 
-    async def test_who_comes_later_sees_what_is_there(self, place: Place) -> None:
+    async def test_who_comes_later_sees_what_is_there(self, place: Place, clock: Clock | None) -> None:
         """A watch begins with everything there is, then says that this was all."""
         async with registered(place, "n1") as _, registered(place, "n2") as _, watching(place) as first:
             await first.until(lambda: len(first.nodes) == 2)
@@ -49,7 +56,7 @@ class CatalogContract:
                 assert set(second.plans) == {"p1"}
                 await second.until(lambda: len(second.nodes) == 2)
 
-    async def test_a_node_that_leaves_is_gone_at_once(self, place: Place) -> None:
+    async def test_a_node_that_leaves_is_gone_at_once(self, place: Place, clock: Clock | None) -> None:
         """Who says goodbye is out at once, and does not come back by a report that was under way."""
         async with watching(place) as watcher, registered(place, "n1") as (_, task):
             await watcher.until(lambda: "n1" in watcher.nodes)
@@ -59,7 +66,7 @@ class CatalogContract:
             await trio.sleep(INTERVAL_S)
             assert "n1" not in watcher.nodes
 
-    async def test_a_silent_node_is_out_and_comes_back(self, place: Place) -> None:
+    async def test_a_silent_node_is_out_and_comes_back(self, place: Place, clock: Clock | None) -> None:
         """A node that hangs is out after its time to live, and in again with its next report."""
         async with watching(place) as watcher, registered(place, "n1") as (_, task):
             await watcher.until(lambda: "n1" in watcher.nodes)
@@ -71,7 +78,7 @@ class CatalogContract:
             await trio.sleep(TTL_S)
             assert "n1" in watcher.nodes
 
-    async def test_a_restarted_node_is_another_instance(self, place: Place) -> None:
+    async def test_a_restarted_node_is_another_instance(self, place: Place, clock: Clock | None) -> None:
         """The reports of a new process replace those of the old one, though its numbers begin again."""
         async with watching(place) as watcher:
             async with registered(place, "n1", "old"):
@@ -79,7 +86,7 @@ class CatalogContract:
             async with registered(place, "n1", "new"):
                 await watcher.until(lambda: watcher.nodes["n1"].instance == "new", VISIBLE_S)
 
-    async def test_names_of_any_kind(self, place: Place) -> None:
+    async def test_names_of_any_kind(self, place: Place, clock: Clock | None) -> None:
         """Names may hold what keys cannot; orders find the node they are for."""
         async with watching(place) as watcher, AsyncExitStack() as stack:
             nodes = [(await stack.enter_async_context(registered(place, name)))[0] for name in ODD_NAMES]
@@ -89,7 +96,7 @@ class CatalogContract:
             await until(lambda: all(node.orders for node in nodes))
             assert all([order.node for order in node.orders] == [node.name] for node in nodes)
 
-    async def test_orders_reach_their_node(self, place: Place) -> None:
+    async def test_orders_reach_their_node(self, place: Place, clock: Clock | None) -> None:
         """An order is handed over if it was there at the start, and when it changes; clearing it is none."""
         async with watching(place) as watcher:
             await watcher.catalog.put_order(Order(node="n1", number=1, rate=2.5))
@@ -111,7 +118,7 @@ class CatalogContract:
                 await trio.sleep(INTERVAL_S)
                 assert not node.orders
 
-    async def test_plans_are_compared_and_set(self, place: Place) -> None:
+    async def test_plans_are_compared_and_set(self, place: Place, clock: Clock | None) -> None:
         """Of two that write from the same version one fails; everybody sees what was written and removed."""
         async with watching(place) as one, watching(place, "c2") as two:
             version = await one.catalog.put_plan(Plan(id="p1", note="a"), 0)
@@ -129,7 +136,7 @@ class CatalogContract:
             await two.until(lambda: not two.plans, VISIBLE_S)
             assert await one.catalog.put_plan(Plan(id="p1"), 0)
 
-    async def test_one_leads(self, place: Place) -> None:
+    async def test_one_leads(self, place: Place, clock: Clock | None) -> None:
         """Of several that try at once one leads, and everybody knows who."""
         async with AsyncExitStack() as stack:
             names = ["c1", "c2", "c3"]
@@ -147,7 +154,7 @@ class CatalogContract:
                 await watcher.until(lambda watcher=watcher: watcher.leader == leader, VISIBLE_S)
                 assert await watcher.catalog.lead("late", "http://late") is None
 
-    async def test_who_renews_leads_on(self, place: Place) -> None:
+    async def test_who_renews_leads_on(self, place: Place, clock: Clock | None) -> None:
         """A leader that renews stays it, for longer than the time to live."""
         async with watching(place) as one, watching(place, "c2") as two:
             term = await led(one, "c1")
@@ -157,7 +164,7 @@ class CatalogContract:
                 assert await two.catalog.lead("c2", "http://c2") is None
             assert one.leader == two.leader == "c1"
 
-    async def test_a_silent_leader_is_replaced(self, place: Place) -> None:
+    async def test_a_silent_leader_is_replaced(self, place: Place, clock: Clock | None) -> None:
         """After its time to live another takes over, with a higher fence; the old one's renewal fails."""
         async with watching(place) as one, watching(place, "c2") as two:
             began_at = trio.current_time()
@@ -170,7 +177,7 @@ class CatalogContract:
             await old.resign()
             assert await new.renew()
 
-    async def test_who_resigns_is_replaced_at_once(self, place: Place) -> None:
+    async def test_who_resigns_is_replaced_at_once(self, place: Place, clock: Clock | None) -> None:
         """Nobody waits for the time to live of a leader that stopped; fences grow."""
         async with watching(place) as one, watching(place, "c2") as two:
             fences = []
@@ -184,7 +191,7 @@ class CatalogContract:
             assert fences == sorted(set(fences))
             await one.until(lambda: not one.leader, VISIBLE_S)
 
-    async def test_an_emptied_catalog_fills_again(self, place: Place) -> None:
+    async def test_an_emptied_catalog_fills_again(self, place: Place, clock: Clock | None) -> None:
         """Nodes register again by themselves, a new leader has a higher fence, and plans can be written."""
         async with watching(place) as watcher, registered(place, "n1") as (node, _):
             await watcher.until(lambda: "n1" in watcher.nodes)
@@ -208,7 +215,7 @@ class CatalogContract:
             await watcher.catalog.put_order(Order(node="n1", number=5))
             await until(lambda: node.orders and node.orders[-1].number == 5)
 
-    async def test_servers_that_start_again(self, place: Place) -> None:
+    async def test_servers_that_start_again(self, place: Place, clock: Clock | None) -> None:
         """After a restart both sides come back by themselves, and nodes were not taken for gone meanwhile."""
         async with watching(place) as watcher, registered(place, "n1") as (node, task):
             await watcher.until(lambda: "n1" in watcher.nodes)
@@ -231,7 +238,7 @@ class CatalogContract:
             await watcher.catalog.put_order(Order(node="n1", number=9))
             await until(lambda: node.orders and node.orders[-1].number == 9)
 
-    async def test_servers_that_hang(self, place: Place) -> None:
+    async def test_servers_that_hang(self, place: Place, clock: Clock | None) -> None:
         """While nothing answers, contact is lost and calls fail; what changed is seen afterwards."""
         async with watching(place) as watcher, registered(place, "n1") as (node, _):
             await watcher.until(lambda: "n1" in watcher.nodes)
@@ -252,7 +259,7 @@ class CatalogContract:
                 lambda: "n1" in watcher.nodes and watcher.nodes["n1"].state == NodeReport.LEAVING
             )
 
-    async def test_a_watch_tells_of_one_node_in_order(self, place: Place) -> None:
+    async def test_a_watch_tells_of_one_node_in_order(self, place: Place, clock: Clock | None) -> None:
         """What is yielded of a node never goes back to an older report."""
         async with watching(place) as watcher, registered(place, "n1") as (_, task):
             for _ in range(20):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from tests.contracts.catalog.contract import CatalogContract
 from tests.contracts.catalog.places import INTERVAL_S, LEADER_TTL_S, TTL_S, Place
@@ -42,8 +43,11 @@ class InMemory:
         self.store.empty()
 
 
-@pytest.mark.slow
 class TestFake(CatalogContract):
+    @pytest.fixture
+    def clock(self) -> MockClock:
+        return MockClock(autojump_threshold=0)
+
     @pytest.fixture
     def place(self) -> Place:
         return InMemory()  # type: ignore[return-value]
