@@ -27,6 +27,8 @@ CLIENTS = 24
 CHANNELS_PER_CLIENT = 5
 PUBLISHERS = 8
 PUBLICATIONS_PER_S = 400
+# However slow the machine is, so many are accepted before publishing ends.
+PUBLICATIONS_MIN = 1000
 
 
 class Publisher:
@@ -165,11 +167,21 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 async def _restart(servers: list[NatsServer]) -> None:
     """End one server in an orderly way and one as `kill -9` does, and start each again."""
     for server, end in ((servers[0], servers[0].stop), (servers[-1], servers[-1].kill)):
-        await trio.sleep(3)
+        await trio.sleep(2)
         await trio.to_thread.run_sync(end)
         await trio.sleep(0.5)
         await trio.to_thread.run_sync(server.start)
     await trio.sleep(2)
+
+
+def _accepted(publications: Publications) -> int:
+    return sum(len(values) for values in publications.accepted.values())
+
+
+async def _until_many(publications: Publications) -> None:
+    with trio.move_on_after(PATIENCE_S):
+        while _accepted(publications) < PUBLICATIONS_MIN:  # noqa: ASYNC110 - as below
+            await trio.sleep(0.1)
 
 
 @contextmanager
@@ -190,11 +202,11 @@ def _clustered(directory: Path, servers: int) -> Iterator[tuple[Cluster, list[Na
 
 
 def _serve_grpc(cluster: Cluster) -> None:
-    cluster.nodes += [cluster.start_node(f"grpc-{number}", serve="grpc") for number in (1, 2)]
+    cluster.start_nodes("grpc-1", "grpc-2", serve="grpc")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("servers", "seed"), [(1, 1), (1, 2), (1, 3), (3, 4)])
+@pytest.mark.parametrize(("servers", "seed"), [(1, 1), (1, 2), (3, 3)])
 async def test_nothing_is_lost_doubled_or_out_of_order(
     tmp_path: Path, servers: int, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
@@ -215,6 +227,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
                 for publisher in publishers:
                     publishing.start_soon(publisher.run, quiet)
                 await _restart(nats_servers)
+                await _until_many(publications)
                 quiet.set()
             healed.set()
             with trio.move_on_after(PATIENCE_S):
@@ -225,7 +238,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
                     await trio.sleep(0.1)
             done.set()
     found = [line for record in records for line in violations(record, publications)]
-    accepted = sum(len(values) for values in publications.accepted.values())
+    accepted = _accepted(publications)
     recoveries = [
         fact.recovered
         for record in records
@@ -236,7 +249,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
     figures = f"{accepted} accepted, {len(recoveries)} recoveries, {sum(recoveries)} true, {crossings} across"
     record_property("figures", figures)
     assert found[:10] == [], figures
-    assert accepted > 1000, figures
+    assert accepted >= PUBLICATIONS_MIN, figures
     # Nothing here removes history: a node that gave up instead of proving would be honest, and useless.
     assert sum(recoveries) > 0.9 * len(recoveries), figures
     assert crossings, figures
