@@ -27,7 +27,7 @@ def pair(tmp_path: Path) -> Iterator[Cluster]:
     options = {**OPTIONS, "drain": {"arrivals_quiet_s": 0, "arrivals_wait_max_s": 0, "rate": RATE}}
     channel = {"without_namespace": {**OPEN_NAMESPACE, "history_size": 300}}
     with Cluster(tmp_path, nodes=0, channel=channel, **options) as cluster:
-        cluster.nodes += [cluster.start_node(f"grpc-{number}", serve="grpc") for number in (1, 2)]
+        cluster.start_nodes("grpc-1", "grpc-2", serve="grpc")
         yield cluster
 
 
