@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -133,7 +134,7 @@ def test_nats_is_a_lame_duck_before_it_hears_sigterm() -> None:
         client.recv(1)  # a client, without which it would have nothing to wait for
         pid_file = nats.directory / "nats.pid"
         pid_file.write_text(str(nats.pid))
-        command = [word.replace("/var/run/nats/nats.pid", str(pid_file)) for word in hook]
+        command = [re.sub(r"[\w/]+nats\.pid", str(pid_file), word) for word in hook]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         nats.freeze()
         running = subprocess.Popen(command, env={**os.environ, "PATH": path})
