@@ -1,9 +1,10 @@
 """Channel -> local subscriptions: encode once, write the same bytes to every socket.
 
-`publish` only queues; the hub's task walks over the subscribers. So what is published to a channel
-within one turn of the loop goes out as one write per client, and a fan-out over many thousands gives way
-to other channels and other work every `slice_s`. A walk uses the subscribers as they were when the
-publication came: whoever joins later starts behind it, whoever left meanwhile is skipped.
+`publish` only queues; the hub's task walks over the subscribers. So what is published to a channel within one
+turn of the loop goes out as one write per client. A channel that was walked over for long rests before the next
+walk, and a fan-out over many thousands gives way to other channels and other work every `slice_s`. A walk uses the
+subscribers as they were when the publication came: whoever joins later starts behind it, whoever left meanwhile
+is skipped.
 """
 
 from collections import deque
@@ -20,6 +21,9 @@ from node.telemetry.metrics import Metrics
 
 # How many writes pass between two looks at the clock: about a quarter of a millisecond.
 _WRITES_PER_LOOK = 32
+# A channel whose walk took so long rests as long before the next one, up to the most: what comes meanwhile is
+# joined. Shorter walks cost less than the rest would delay.
+_REST_MIN_S, _REST_MAX_S = 0.0005, 0.002
 
 
 class Framing(Protocol):
@@ -110,6 +114,15 @@ class _Topic:
     fresh: list[Publication] = field(default_factory=list)
     walks: deque[_Walk] = field(default_factory=deque)
     queued: bool = False
+    # What the walks since the last rest took, and when the next one may begin.
+    walked_s: float = 0.0
+    rests_until: float = 0.0
+
+    def rest(self) -> None:
+        """Let what comes next wait, if the walks took long."""
+        if self.walked_s >= _REST_MIN_S:
+            self.rests_until = trio.current_time() + min(self.walked_s, _REST_MAX_S)
+        self.walked_s = 0.0
 
     def seal(self) -> None:
         """Bind the fresh publications to the subscribers of now."""
@@ -139,6 +152,8 @@ class Hub:
         self._slice_s = slice_s
         self._topics: dict[str, _Topic] = {}
         self._ready: deque[_Topic] = deque()
+        # Topics with fresh publications that were walked over a moment ago.
+        self._resting: list[_Topic] = []
         self._parked = trio.lowlevel.ParkingLot()
 
     @property
@@ -191,30 +206,52 @@ class Hub:
         self._metrics.publications_out[source] += 1
         if not topic.queued:
             topic.queued = True
-            self._ready.append(topic)
+            resting = topic.rests_until > 0.0 and topic.rests_until > trio.current_time()
+            (self._resting if resting else self._ready).append(topic)
             self._parked.unpark()
 
     @property
     def idle(self) -> bool:
         """Whether every queued publication has been written to every outbox."""
-        return not self._ready
+        return not self._ready and not self._resting
 
     async def run(self) -> None:
         """Walk for ever. Cancellation stops between two writes."""
         while True:
             if not self._ready:
-                await self._parked.park()
+                await self._news()
             slice_end = perf_counter() + self._slice_s
             while self._ready and perf_counter() < slice_end:
                 topic = self._ready.popleft()
                 topic.seal()
+                began = perf_counter()
                 self._advance(topic, slice_end)
-                if topic.walks or topic.fresh:
+                topic.walked_s += perf_counter() - began
+                if topic.walks:
                     # Behind the others: a channel with many subscribers does not hold up small ones.
                     self._ready.append(topic)
                 else:
+                    topic.rest()
                     topic.queued = False
             await trio.lowlevel.checkpoint()
+            self._wake()
+
+    async def _news(self) -> None:
+        """Wait until a topic is ready."""
+        if not self._resting:
+            await self._parked.park()
+            return
+        with trio.move_on_at(min(topic.rests_until for topic in self._resting)):
+            await self._parked.park()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have those walked over that have rested."""
+        if not self._resting:
+            return
+        now = trio.current_time()
+        self._ready += [topic for topic in self._resting if topic.rests_until <= now]
+        self._resting = [topic for topic in self._resting if topic.rests_until > now]
 
     def _advance(self, topic: _Topic, slice_end: float) -> None:
         """Write until the topic's walks are done or the slice is over."""

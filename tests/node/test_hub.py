@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 import trio
 from msgspec import Raw
+from trio.testing import MockClock
 
 from node.hub import Hub, Subscription
 from node.protocol.errors import UnencodablePayload
@@ -139,7 +140,7 @@ async def test_coming_back_in_the_same_turn_doubles_nothing(hub: Hub) -> None:
     assert client.writes == [b"news:2;"]
 
 
-async def test_a_large_fan_out_gives_way_and_keeps_its_order() -> None:
+async def test_a_large_fan_out_gives_way_and_keeps_its_order(autojump_clock: MockClock) -> None:
     """With no time at all for a slice, small channels are served between the blocks of a large one."""
     hub = Hub(Metrics(), slice_s=0.0001)
     order: list[str] = []
@@ -168,11 +169,53 @@ async def test_a_large_fan_out_gives_way_and_keeps_its_order() -> None:
         nursery.start_soon(hub.run)
         await trio.testing.wait_all_tasks_blocked()
         hub.publish("large", publication("3"))
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert order.index("small") < 100
     assert {b"".join(client.writes) for client in large} == {b"large:1;large:2;large:3;"}
     assert hub.idle
+
+
+@pytest.mark.parametrize(
+    ("walk_s", "waits_s"), [(0.0004, 0.0), (0.0015, 0.0015), (0.1, 0.002)], ids=["short", "long", "longest"]
+)
+async def test_a_channel_rests_after_a_long_walk_and_joins_what_comes_meanwhile(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, walk_s: float, waits_s: float
+) -> None:
+    """As long as the walk took, within bounds; who is quickly served never waits, nor another channel."""
+    clock_s = 0.0
+
+    class Slow(Client):
+        def write(self, data: bytes) -> None:
+            nonlocal clock_s
+            super().write(data)
+            clock_s += walk_s
+
+    monkeypatch.setattr("node.hub.perf_counter", lambda: clock_s)
+    hub, slow, quick = Hub(Metrics()), Slow(), Client()
+    hub.add(Subscription("large", slow, FRAMING, slow, tracked=False))
+    hub.add(Subscription("small", quick, FRAMING, quick, tracked=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        hub.publish("large", publication("1"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert slow.writes == [b"large:1;"]
+        hub.publish("large", publication("2"))
+        hub.publish("small", publication("1"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert quick.writes == [b"small:1;"]
+        assert slow.writes[1:] == ([] if waits_s else [b"large:2;"])
+        assert hub.idle == (not waits_s)
+        hub.publish("large", publication("3"))
+        if waits_s:
+            mock_clock.jump(waits_s * 0.99)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(slow.writes) == 1
+            mock_clock.jump(waits_s * 0.01 + 1e-9)
+        await trio.testing.wait_all_tasks_blocked()
+        assert slow.writes[1:] == ([b"large:2;large:3;"] if waits_s else [b"large:2;", b"large:3;"])
+        assert hub.idle
+        nursery.cancel_scope.cancel()
 
 
 def _burn() -> None:
