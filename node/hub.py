@@ -1,10 +1,10 @@
 """Channel -> local subscriptions: encode once, write the same bytes to every socket.
 
-`publish` only queues; the hub's task walks over the subscribers. So what is published to a channel within one
-turn of the loop goes out as one write per client. A channel that was walked over for long rests before the next
-walk, and a fan-out over many thousands gives way to other channels and other work every `slice_s`. A walk uses the
-subscribers as they were when the publication came: whoever joins later starts behind it, whoever left meanwhile
-is skipped.
+`publish` only queues; the hub's task walks over the subscribers. So what is published to a channel
+within one turn of the loop goes out as one write per client. A channel that was walked over for long
+rests before the next walk, and a fan-out over many thousands gives way to other channels and other work
+every `slice_s`. A walk uses the subscribers as they were when the publication came: whoever joins later
+starts behind it, whoever left meanwhile is skipped.
 """
 
 from collections import deque
