@@ -1,9 +1,10 @@
 """The certificate of the gRPC port, and its renewal while the port is open.
 
-grpc asks at each handshake what to serve, from threads of its own: it is answered with what was read last, by
-`load`, so that both ports of a coordinator go over to a renewed certificate together.
+grpc asks at every new connection, from threads of its own, whether there is something else to serve: it is
+given what `load` has read since. So both ports of a coordinator go over to a renewed certificate together.
 """
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ class GrpcTls:
         self._cert_pem = Path(cert_pem)
         self._key_pem = Path(key_pem)
         self._client_ca_pem = Path(client_ca_pem) if client_ca_pem else None
-        self._current: grpc.ServerCertificateConfiguration | None = None
+        # What was read last and grpc has not taken yet. A deque: its threads and ours swap it in one step.
+        self._read: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
 
     def load(self) -> None:
         """Read the files; whoever comes from then on is served what they hold.
@@ -33,16 +35,20 @@ class GrpcTls:
         """
         authorities = self._client_ca_pem.read_bytes() if self._client_ca_pem else None
         pairs = [(self._key_pem.read_bytes(), self._cert_pem.read_bytes())]
-        self._current = grpc.ssl_server_certificate_configuration(pairs, authorities)
+        self._read.append(grpc.ssl_server_certificate_configuration(pairs, authorities))
 
     def credentials(self) -> grpc.ServerCredentials:
         """For the port; `load` comes first."""
-        if self._current is None:
+        first = self._renewed()
+        if first is None:
             raise AssertionError("load comes first")
         return grpc.dynamic_ssl_server_credentials(
-            self._current, self._latest, require_client_authentication=self._client_ca_pem is not None
+            first, self._renewed, require_client_authentication=self._client_ca_pem is not None
         )
 
-    def _latest(self) -> Any:
-        """Called by grpc's threads; None would keep what it has, and so does the same once more."""
-        return self._current
+    def _renewed(self) -> Any:
+        """Called by grpc at every new connection: what replaces what it serves, None for no change."""
+        try:
+            return self._read.pop()
+        except IndexError:
+            return None

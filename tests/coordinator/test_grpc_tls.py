@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,24 @@ async def test_a_renewed_certificate_is_served_to_those_who_come(served: Served)
     with pytest.raises(FileNotFoundError):
         served.tls.load()
     assert await served.certificate() == renewed
+
+
+async def test_grpc_is_given_a_certificate_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is given replaces what it has: nothing, unless files were read since it asked last."""
+    options = Authority(tmp_path).options
+    tls = GrpcTls(options.cert_pem, options.key_pem, options.client_ca_pem)
+    fetchers: list[Callable[[], object]] = []
+    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _, fetch, **__: fetchers.append(fetch))
+    with pytest.raises(AssertionError, match="load comes first"):
+        tls.credentials()
+    tls.load()
+    tls.credentials()
+    (fetch,) = fetchers
+    assert fetch() is None
+    tls.load()
+    tls.load()
+    assert fetch() is not None
+    assert fetch() is None
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
