@@ -69,8 +69,9 @@ def _result(url: str, status: int, body: bytes) -> dict[str, Any]:
         raise UserError(f"{url} did not answer as a node does; is it one?") from problem
     if error and error.get("code") == INTERNAL.code:
         raise UserError(
-            f"the node could not do it (code {INTERNAL.code}): NATS is away or did not answer in time, as "
-            f"its log and {url}/readyz say; a publication may be stored all the same"
+            f"the node could not do it (code {INTERNAL.code}): NATS is away, did not answer in time, or "
+            f"refused it: the node's log has the reason, and {url}/readyz may; a publication may be stored "
+            "all the same"
         )
     if error:
         raise UserError(f"the node refused: {error.get('message')} (code {error.get('code')})")
