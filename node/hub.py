@@ -147,7 +147,7 @@ class Hub:
         slice_s: how long one walk may hold the loop, seconds.
     """
 
-    def __init__(self, metrics: Metrics, slice_s: float = 0.005) -> None:
+    def __init__(self, metrics: Metrics, slice_s: float = 0.004) -> None:
         self._metrics = metrics
         self._slice_s = slice_s
         self._topics: dict[str, _Topic] = {}
@@ -214,6 +214,12 @@ class Hub:
     def idle(self) -> bool:
         """Whether every queued publication has been written to every outbox."""
         return not self._ready and not self._resting
+
+    def hasten(self) -> None:
+        """Let no channel rest any longer: somebody waits until all is written."""
+        self._ready += self._resting
+        self._resting = []
+        self._parked.unpark()
 
     async def run(self) -> None:
         """Walk for ever. Cancellation stops between two writes."""

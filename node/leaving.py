@@ -36,6 +36,9 @@ class Hub(Protocol):
     def idle(self) -> bool:
         """Whether every publication that came has been written to every outbox."""
 
+    def hasten(self) -> None:
+        """Write what could wait a moment longer, too."""
+
 
 class Leaving:
     """The node's way out of rotation, as a task.
@@ -128,6 +131,7 @@ class Leaving:
         await trio.lowlevel.checkpoint()
         with trio.move_on_at(by):
             while not self._hub.idle:
+                self._hub.hasten()
                 await trio.lowlevel.checkpoint()
 
     def _choose(self, batch: Batch) -> list[Registered]:

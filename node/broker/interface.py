@@ -42,6 +42,10 @@ class NobodyAnswers(BrokerUnavailable):
     """The broker was reached, and there is nobody who answers what was asked."""
 
 
+class Unanswered(BrokerUnavailable):
+    """Asked, and not answered within the deadline: what it was asked behind may still come."""
+
+
 class BrokerRejected(BrokerError):
     """The broker answered that it will not do this (limits, permissions, missing stream)."""
 
@@ -200,7 +204,8 @@ class Broker(Protocol):
         By then all live messages that this node's server had before are delivered, too.
 
         Raises:
-            BrokerUnavailable: not connected, cut off meanwhile, or no answer in time.
+            Unanswered: no answer in time.
+            BrokerUnavailable: not connected, or cut off meanwhile: nothing older will be delivered.
         """
 
     async def publish(

@@ -19,6 +19,7 @@ from node.config.files import read_config_file
 from node.config.options import Config, Namespace
 from node.config.relations import broken
 from node.config.schema import (
+    COMMAND_VARIABLES,
     ENV_NAMES,
     ENV_PREFIX,
     NAMESPACE_SECTION,
@@ -92,7 +93,7 @@ class _Settings:
                 continue
             if name in ENV_NAMES:
                 self.set(ENV_NAMES[name], text, name, is_text=True)
-            elif not is_service_link(name, text):
+            elif name not in COMMAND_VARIABLES and not is_service_link(name, text):
                 self.problems.append(Problem(name, "", unknown_variable(name)))
 
     def read_overrides(self, overrides: Mapping[str, object]) -> None:

@@ -77,6 +77,8 @@ OPTIONS: dict[str, Any] = {
     join(section.path, name): kind for section in SECTIONS.values() for name, kind in section.options.items()
 }
 ENV_NAMES: dict[str, str] = {ENV_PREFIX + path.replace(".", "_").upper(): path for path in OPTIONS}
+# Of the commands that speak to a coordinator, where they run: nodes and coordinators pass them over.
+COMMAND_VARIABLES = frozenset(f"{ENV_PREFIX}COORDINATOR_{name}_FILE" for name in ("CA", "CERT", "KEY"))
 
 
 def unknown_key(section: Section, name: str) -> str:
@@ -107,7 +109,7 @@ def unknown_variable(name: str) -> str:
     Args:
         name: of the variable.
     """
-    bare = {known.removeprefix(ENV_PREFIX): known for known in ENV_NAMES}
+    bare = {known.removeprefix(ENV_PREFIX): known for known in (*ENV_NAMES, *COMMAND_VARIABLES)}
     # Compared without the prefix, which would make all of them look alike.
     near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), bare, n=1, cutoff=_NEAR)
     if near:

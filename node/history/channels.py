@@ -76,7 +76,7 @@ class Channels:
         self._breaks = 0
         self._broken = False
         self._losses = Losses(config.resubscribe_rate)
-        self._newcomers = Newcomers(broker, lambda: self._breaks)
+        self._newcomers = Newcomers(broker)
         self._history_reads = trio.CapacityLimiter(_HISTORY_READS_AT_ONCE)
         self._repairs = Repairs(broker, metrics, self._lose, self._restart)
         self._joining = Joining(

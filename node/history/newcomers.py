@@ -6,11 +6,9 @@ for an answer of the broker that was asked for after it came, which everything o
 One question serves all who came before it; mostly it is answered before a client has said what it wants.
 """
 
-from collections.abc import Callable
-
 import trio
 
-from node.broker.interface import Broker, BrokerUnavailable
+from node.broker.interface import Broker, BrokerUnavailable, Unanswered
 
 
 class Newcomers:
@@ -18,12 +16,10 @@ class Newcomers:
 
     Args:
         broker: whose feed it is.
-        breaks: how often the feed broke: what was on its way over a broken connection does not come.
     """
 
-    def __init__(self, broker: Broker, breaks: Callable[[], int]) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._breaks = breaks
         self._came = 0
         self._passed = 0
         self._asker = trio.lowlevel.ParkingLot()
@@ -38,7 +34,7 @@ class Newcomers:
     async def passed(self, number: int) -> None:
         """Wait until all that the broker had when `number` was noted has been delivered, or cannot come.
 
-        A feed that is silent keeps everybody waiting until it goes on or counts as broken.
+        A feed that is silent keeps everybody waiting until it goes on or its connection is given up.
         """
         while self._passed < number:
             await self._waiting.park()
@@ -48,11 +44,13 @@ class Newcomers:
         while True:
             while self._passed == self._came:
                 await self._asker.park()
-            asked, breaks = self._came, self._breaks()
+            asked = self._came
             try:
                 await self._broker.flush()
+            except Unanswered:
+                continue
             except BrokerUnavailable:
-                if self._broker.connected and self._breaks() == breaks:
-                    continue
+                # What was on its way over a connection that is gone does not come any more.
+                pass
             self._passed = asked
             self._waiting.unpark_all()

@@ -18,6 +18,7 @@ from node.broker.interface import (
     Live,
     Message,
     Page,
+    Unanswered,
 )
 from node.protocol.messages import StreamPosition
 from tests.fakes.store import Store
@@ -101,8 +102,10 @@ class FakeBroker:
         self._parked.unpark_all()
         with trio.move_on_after(self.deadline_s):
             await answered.wait()
-        if not answered.is_set() or self._breaks != breaks:
-            raise BrokerUnavailable("the feed broke or was silent")
+        if self._breaks != breaks:
+            raise BrokerUnavailable("the feed broke")
+        if not answered.is_set():
+            raise Unanswered("the feed was silent")
 
     async def subscribe(self, channel: str, deliver: Callable[[Live], None]) -> FakeInterest:
         await self._request()

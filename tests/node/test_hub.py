@@ -218,6 +218,36 @@ async def test_a_channel_rests_after_a_long_walk_and_joins_what_comes_meanwhile(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_channel_is_not_left_to_rest_when_somebody_waits(
+    mock_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hastened, it is walked over at once, and all is written."""
+    clock_s = 0.0
+
+    class Slow(Client):
+        def write(self, data: bytes) -> None:
+            nonlocal clock_s
+            super().write(data)
+            clock_s += 0.001
+
+    monkeypatch.setattr("node.hub.perf_counter", lambda: clock_s)
+    hub, client = Hub(Metrics()), Slow()
+    hub.add(Subscription("news", client, FRAMING, client, tracked=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        hub.publish("news", publication("1"))
+        await trio.testing.wait_all_tasks_blocked()
+        hub.publish("news", publication("2"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert client.writes == [b"news:1;"]
+        hub.hasten()
+        await trio.testing.wait_all_tasks_blocked()
+        assert client.writes == [b"news:1;", b"news:2;"]
+        assert hub.idle
+        nursery.cancel_scope.cancel()
+
+
 def _burn() -> None:
     sum(range(200))
 

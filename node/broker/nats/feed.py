@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from node.broker.interface import BrokerUnavailable, MessageTooLarge
+from node.broker.interface import BrokerUnavailable, MessageTooLarge, Unanswered
 from node.broker.nats import commands
 from node.broker.nats.connection import Connection, Probe
 from node.broker.nats.dialer import Dialer, worth_a_line
@@ -32,6 +32,8 @@ _INBOX_BITS = 96
 # Between the last message of a server that is left and the subscriptions at the next one: what has come from
 # the first has passed the second by then, and does not come again.
 _APART_S = 0.05
+# How long a server that is left may take for the last PONG. Nothing can be published meanwhile.
+_LAST_PONG_S = 1.0
 
 
 class Feed:
@@ -40,7 +42,7 @@ class Feed:
     Args:
         options: servers, credentials and limits.
         name: what the servers show for this connection.
-        on_broken: called once when a connection that stood is lost, or is about to be left; returns at once.
+        on_broken: called once when a connection that stood is lost; returns at once.
         on_restored: called when every subscription is in force at a server, also the first time. Messages
             may be delivered shortly before.
         rng: for the order of servers, the delays and the inbox's name; the system's randomness if None.
@@ -49,7 +51,7 @@ class Feed:
         ValueError: `broker.nats.url` cannot be read.
 
     Attributes:
-        connected: between `on_restored` and `on_broken`.
+        connected: from `on_restored` to `on_broken`, or to when the connection begins to be left.
         server_info: what the current server said last, or the one before while there is none.
         reconnects: connections that stood, the first one not counted.
         messages_in, bytes_in: messages that arrived, and all bytes.
@@ -80,7 +82,7 @@ class Feed:
         self._restoring: Probe | None = None
         self._restored = trio.Event()
         self._broken_at: float | None = None
-        self._stood_before = False
+        self._stood_before = self._stands = False
         self._subscriptions: dict[bytes, Subscription] = {}
         self._next_sid = 1
         self.connected = False
@@ -192,19 +194,18 @@ class Feed:
         Over a connection that is being left, too: it delivers until it ends, and not after.
 
         Raises:
-            BrokerUnavailable: no connection, it broke meanwhile, or the deadline passed.
+            Unanswered: the deadline passed.
+            BrokerUnavailable: no connection, or it broke meanwhile: it delivers nothing more.
         """
         if self._connection is None:
             raise BrokerUnavailable(_NOT_CONNECTED)
         probe = self._connection.probe()
         with trio.move_on_after(deadline_s):
             await probe.settled.wait()
+        if not probe.settled.is_set():
+            raise Unanswered(f"no PONG within {deadline_s:g} s")
         if not probe.answered:
-            raise BrokerUnavailable(
-                "the connection to NATS broke"
-                if probe.settled.is_set()
-                else f"no PONG within {deadline_s:g} s"
-            )
+            raise BrokerUnavailable("the connection to NATS broke")
 
     def publish(self, subject: str, payload: bytes, headers: bytes = b"", reply: str = "") -> None:
         """Send a message, at most once; never blocks.
@@ -282,20 +283,22 @@ class Feed:
         for subscription in self._subscriptions.values():
             connection.write(commands.sub(subscription.subject, subscription.sid))
         self._restoring = connection.probe()
-        stood = False
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._leave_when_lame, connection)
-                received = functools.partial(self._received, connection)
+        received = functools.partial(self._received, connection)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leave_when_lame, connection)
+            try:
                 await connection.run(received, self._options.ping_interval_s)
-                nursery.cancel_scope.cancel()
-        finally:
-            self._connection = None
-            self.bytes_lost += connection.outbox_bytes
-            stood = self._let_go()
-        logger.warning("feed lost its connection", server=str(connection.server), reason=connection.lost)
-        if stood:
-            self._on_broken()
+            finally:
+                # In the turn in which who waits for an answer hears that none comes: nobody asks here again.
+                self._connection = None
+                self.bytes_lost += connection.outbox_bytes
+                self._take_nothing_more()
+                self._inbox.fail_all("the connection to NATS broke")
+            nursery.cancel_scope.cancel()
+            logger.warning("feed lost its connection", server=str(connection.server), reason=connection.lost)
+            if self._stands:
+                self._stands = False
+                self._on_broken()
 
     async def _leave_when_lame(self, connection: Connection) -> None:
         """End a connection to a server in lame duck mode, as soon as another server has accepted us.
@@ -313,20 +316,18 @@ class Feed:
             self._successor = await self._dialer.connect(attempt)
             attempt += 1
             delay_s = self._dialer.delay_s(attempt)
-        if self._let_go():
-            self._on_broken()
-        with trio.move_on_after(self._options.request_deadline_s):
+        # What was asked is still waited for; answers and messages come ahead of this PONG.
+        self._take_nothing_more()
+        with trio.move_on_after(_LAST_PONG_S):
             await connection.probe().settled.wait()
         connection.lose("the server is in lame duck mode")
 
-    def _let_go(self) -> bool:
-        """Promise nothing over this connection any more; returns whether anything was promised."""
-        stood, self.connected, self._restoring = self.connected, False, None
-        if stood:
+    def _take_nothing_more(self) -> None:
+        """Let callers wait for the next connection."""
+        if self.connected:
             self._restored = trio.Event()
             self._broken_at = trio.current_time()
-            self._inbox.fail_all("the connection to NATS broke")
-        return stood
+        self.connected, self._restoring = False, None
 
     def _received(self, connection: Connection, data: bytes, events: list[Event]) -> None:
         subscription_of = self._subscriptions.get
@@ -359,7 +360,7 @@ class Feed:
     def _restore(self, server: Server) -> None:
         if self._stood_before:
             self.reconnects += 1
-        self._stood_before = self.connected = True
+        self._stood_before = self._stands = self.connected = True
         self._broken_at = None
         self._restored.set()
         logger.info("feed connected", server=str(server), server_name=self.server_info.server_name)

@@ -2,12 +2,13 @@
 
 import pytest
 
-from node.config.schema import ENV_NAMES, OPTIONS, SECRETS, unknown_path, unknown_variable
+from node.config.schema import COMMAND_VARIABLES, ENV_NAMES, OPTIONS, SECRETS, unknown_path, unknown_variable
 
 
 def test_environment_names_are_unique() -> None:
     """No two options share a variable, although dots and underscores both become underscores."""
     assert len(ENV_NAMES) == len(OPTIONS)
+    assert not COMMAND_VARIABLES & ENV_NAMES.keys()
 
 
 def test_every_option_that_sounds_secret_is_one() -> None:
@@ -23,7 +24,12 @@ def test_every_option_that_sounds_secret_is_one() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("NATS_URL", "BROKER_NATS_URL"), ("HMAC_SECRET_KEY", "CLIENT_TOKEN_HMAC_SECRET_KEY"), ("FOO", "")],
+    [
+        ("NATS_URL", "BROKER_NATS_URL"),
+        ("HMAC_SECRET_KEY", "CLIENT_TOKEN_HMAC_SECRET_KEY"),
+        ("COORDINATOR_CAFILE", "COORDINATOR_CA_FILE"),
+        ("FOO", ""),
+    ],
 )
 def test_only_a_name_that_is_like_one_is_suggested(name: str, meant: str) -> None:
     """A near miss is told the name it meant; what is like nothing is told how names are made."""

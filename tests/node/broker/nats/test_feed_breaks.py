@@ -148,6 +148,26 @@ async def test_a_subscription_made_while_restoring_is_sent() -> None:
         assert lines in ([b""], [b"PING\r\n"])
 
 
+async def test_a_question_under_way_ends_with_its_connection_and_is_not_put_to_it_again() -> None:
+    """Who asks again at once hears that nobody is connected, and waits for no answer that cannot come."""
+    heard: list[str] = []
+
+    async def breaks(client: Client) -> None:
+        await client.accept()
+        await client.hear(b"PING\r\n")
+
+    async with serving(breaks, well) as url, running(nats_options(url)) as watched:
+        await watched.calls_are("restored")
+        began_at = trio.current_time()
+        for _ in range(2):
+            with pytest.raises(BrokerUnavailable) as raised:
+                await watched.feed.flush(PATIENCE_S)
+            heard.append(str(raised.value))
+        assert trio.current_time() - began_at < PATIENCE_S / 2
+        assert heard == ["the connection to NATS broke", "not connected to NATS"]
+        await watched.calls_are("restored", "broken", "restored")
+
+
 async def test_a_ping_is_answered() -> None:
     """The server's PING gets its PONG."""
     answered = trio.Event()
