@@ -58,7 +58,8 @@ def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, flo
     """How long after each disturbance the last late delivery of what it held up came, in seconds.
 
     A late delivery belongs to the last disturbance that began before the publication would have been late, or
-    to a later one that hit the client again before it had to have caught up. A disturbance that was never
+    to a later one that refused the client while it was still on its way back, before it had to have caught
+    up. What a subscription that stands is not given stays with the disturbance before. One that was never
     healed is counted from its beginning.
     """
     disturbances = recorded.disturbances()
@@ -68,7 +69,7 @@ def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, flo
             began, ended, _ = disturbances[at]
             if began <= late.sent + bounds.late_s:
                 if late.sent <= ended + bounds.settle_s:
-                    holder = _holder(recorded, bounds, disturbances, at, late)
+                    holder = _holder(bounds, disturbances, at, late)
                     last[holder] = max(last[holder], late.delivered)
                 break
     return [
@@ -83,25 +84,31 @@ def _since(disturbance: Disturbance, bounds: Bounds) -> float:
     return disturbance.ended if from_healing else disturbance.began
 
 
+class _Refused(NamedTuple):
+    """A client on its way back was turned away, or cut off again; times in seconds."""
+
+    away: float  # since when it had not been subscribed
+    t: float
+
+
 class _Late(NamedTuple):
     """A delivery that took long; times in seconds."""
 
     sent: float
     delivered: float
-    client: str
+    refusals: list[_Refused]  # all of its stream
 
 
-def _holder(recorded: Recorded, bounds: Bounds, disturbances: list[Disturbance], at: int, late: _Late) -> int:
-    """Which disturbance the client waited for last: one may cut it off while it recovers from another."""
+def _holder(bounds: Bounds, disturbances: list[Disturbance], at: int, late: _Late) -> int:
+    """Which disturbance the client waited for last: one may turn it away while it comes back from another."""
     for following in range(at + 1, len(disturbances)):
         began, ended, _ = disturbances[following]
         if began > min(late.delivered, _since(disturbances[at], bounds) + bounds.caught_up_s):
             break
         until = min(late.delivered, ended + bounds.settle_s)
-        if any(
-            session.phase == "closed" and session.code != LEFT and began <= session.t <= until
-            for session in recorded.sessions.get(late.client, ())
-        ):
+        # It has been away since the earlier one: else it was subscribed in between, and should have had it.
+        away_by = min(began, disturbances[at].ended + bounds.settle_s)
+        if any(refused.away < away_by and began <= refused.t <= until for refused in late.refusals):
             at = following
     return at
 
@@ -111,8 +118,9 @@ def _late(recorded: Recorded, late_s: float) -> list[_Late]:
     invoked = [float("inf") if each.invoked is None else each.invoked for each in recorded.publications]
     late: list[_Late] = []
     for stream in recorded.healthy():
+        refusals = list(_refusals(stream))
         found = [
-            _Late(invoked[number], t, stream.client)
+            _Late(invoked[number], t, refusals)
             for t, number in zip(stream.times, stream.numbers, strict=True)
             if t - invoked[number] > late_s
         ]
@@ -142,6 +150,18 @@ def _absences(stream: Stream) -> Iterator[_Absence]:
             closed = None
         elif isinstance(mark, Session) and mark.phase == "closed" and closed is None:
             closed = mark
+
+
+def _refusals(stream: Stream) -> Iterator[_Refused]:
+    away: float | None = None
+    for _, mark in stream.marks:
+        if isinstance(mark, Subscribed):
+            away = None
+        elif isinstance(mark, Session) and mark.phase == "closed":
+            if away is None:
+                away = mark.t
+            elif mark.code != LEFT:
+                yield _Refused(away, mark.t)
 
 
 def _recoveries(recorded: Recorded, bounds: Bounds) -> list[float]:

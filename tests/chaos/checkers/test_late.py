@@ -132,6 +132,36 @@ def test_a_client_that_is_hit_again_waits_for_the_last_one(
     assert [after for _, after in found] == [pytest.approx(each, abs=0.1) for each in held]
 
 
+@pytest.mark.parametrize(
+    ("back", "state"),
+    [("after the first", "invalid"), ("after the second", "valid"), ("never away", "invalid")],
+)
+def test_what_a_standing_subscription_is_not_given_stays_with_the_first_fault(back: str, state: str) -> None:
+    """Only who is on its way back is kept by the next fault: a node that withholds has no such excuse."""
+    bounds = Bounds(caught_up_s=20.0, recovery_p99_s=30.0)
+    story = good().wait(2.0).fault("nats-kill")
+    if back != "never away":
+        story.closed("c1")
+    story.published("d").delivered("c2", "d").wait(8.0).healed("nats-kill").wait(1.0)
+    if back == "after the first":
+        story.connected("c1").recovered("c1", "c")
+    story.wait(17.0).fault("node-kill").closed("c1").wait(1.0).healed("node-kill").wait(1.0)
+    story.connected("c1").recovered("c1", "c").wait(17.0).delivered("c1", "d")
+    verdict = check(ended(story, "d"), bounds)
+    assert verdict.state == state
+    if state == "invalid":
+        assert "late deliveries until 37.1 s after the heal of nats-kill" in verdict.evidence[0].what
+
+
+def test_refusals_excuse_nothing_that_was_due_before_the_client_was_away() -> None:
+    """The next fault cut it off and refused it again: until then it was subscribed, and got nothing."""
+    story = good().wait(2.0).fault("nats-kill").published("d").delivered("c2", "d").healed("nats-kill")
+    story.wait(4.0).fault("node-kill").closed("c1").wait(1.0).closed("c1").wait(3.0).healed("node-kill")
+    story.wait(5.0).connected("c1").recovered("c1", "c").delivered("c1", "d")
+    found = caught_up(ended(story, "d"), BOUNDS)
+    assert [after for _, after in found] == [pytest.approx(13.1, abs=0.1), 0.0]
+
+
 def test_a_client_left_behind_is_invalid() -> None:
     """The run waited for it, and it did not come."""
     story = good().final("c1", "c", caught_up=False).final("c2", "c")
