@@ -1,8 +1,9 @@
 """Which publications of plain channels are missing at clients that should have got them.
 
 A plain channel promises at most once. Yet while nothing is broken and the client has been there for a
-while, and stays for a while, nothing excuses a loss. What others got only after it had gone was still on its
-way: that is late, and not lost.
+while, and stays for a while, nothing excuses a loss. What even the first of the others got only after it had
+gone was still on its way: that is late, and not lost. If anybody on the same node got it, the first there
+counts, for one node may be slower than the others.
 """
 
 from bisect import bisect_left, bisect_right
@@ -52,23 +53,30 @@ def survey_plain(recorded: Recorded, bounds: Bounds) -> PlainSurvey:
             high = bisect_right(here, ended - bounds.plain_settle_s, key=_invoked)
             owed += max(0, high - low)
             missing += [(stream, each, ended) for each in here[low:high] if each.number not in delivered]
-    arrived_last = _last_deliveries(recorded, {publication.number for _, publication, _ in missing})
+    arrivals = _arrivals(recorded, {publication.number for _, publication, _ in missing})
     missed = [
         _case(recorded, stream, publication)
         for stream, publication, ended in missing
-        if arrived_last.get(publication.number, 0.0) <= ended
+        if _first(arrivals.get(publication.number, {}), recorded.node_of(stream.client, ended)) <= ended
     ]
     return PlainSurvey(owed, missed)
 
 
-def _last_deliveries(recorded: Recorded, numbers: set[int]) -> dict[int, float]:
-    """When each publication came to the last healthy client that got it."""
-    last: dict[int, float] = {}
+def _arrivals(recorded: Recorded, numbers: set[int]) -> dict[int, dict[str, float]]:
+    """When each publication came to the first healthy client of each node where somebody got it."""
+    first: dict[int, dict[str, float]] = {}
     for stream in recorded.healthy() if numbers else ():
         for t, number in zip(stream.times, stream.numbers, strict=True):
             if number in numbers:
-                last[number] = max(t, last.get(number, 0.0))
-    return last
+                by_node = first.setdefault(number, {})
+                node = recorded.node_of(stream.client, t)
+                by_node[node] = min(t, by_node.get(node, t))
+    return first
+
+
+def _first(by_node: dict[str, float], node: str) -> float:
+    """When a publication was there for the clients of a node; if none of them got it, for anybody."""
+    return by_node.get(node, min(by_node.values(), default=0.0))
 
 
 def _invoked(publication: Publication) -> float:

@@ -178,6 +178,39 @@ def test_what_was_still_on_its_way_when_a_client_left_is_late_and_not_lost(
     assert check(story.recorded(), BOUNDS).state == state
 
 
+@pytest.mark.parametrize(
+    ("others", "state"),
+    [
+        # The node, and how long after the publication it came there; c1 was on node-1 and left after 1.5 s.
+        ([("node-1", 0.1), ("node-2", 2.0)], "invalid"),
+        ([("node-1", 0.1), ("node-1", 2.0)], "invalid"),
+        ([("node-2", 0.1), ("node-3", 2.0)], "invalid"),
+        ([("node-2", 0.1), ("node-1", 2.0)], "valid"),
+        ([("node-2", 2.0), ("node-3", 2.2)], "valid"),
+    ],
+)
+def test_a_straggler_excuses_no_loss_and_a_slow_node_is_only_late(
+    others: list[tuple[str, float]], state: str
+) -> None:
+    """The first delivery counts, at the node of the client that left if anybody got it there."""
+    story = _plain()
+    for number, (node, _) in enumerate(others):
+        name = f"other-{number}"
+        story.client(name).connected(name, node).subscribed(name, PLAIN)
+    published = story.wait(2.0).published("a", channel=PLAIN).t
+    arrivals = [(published + after_s, f"other-{number}") for number, (_, after_s) in enumerate(others)]
+    for t, name in sorted([*arrivals, (published + 1.5, "c1")]):
+        story.t = t
+        if name == "c1":
+            story.closed("c1", -1).connected("c1", "node-2").subscribed("c1", PLAIN)
+        else:
+            story.delivered(name, "a", channel=PLAIN)
+    story.wait(2.0)
+    for name in ("c1", "other-0", "other-1"):
+        story.final(name, "a", channel=PLAIN)
+    assert check(story.recorded(), BOUNDS).state == state
+
+
 def test_a_slow_client_beside_it_excuses_nothing() -> None:
     """Others must not notice."""
     story = _plain().fault("slow-clients", slow=True).published("a", channel=PLAIN).wait(2.0)
