@@ -147,7 +147,7 @@ class FaultKind(msgspec.Struct, frozen=True):
         name: the fault's.
         targets: what it may hit; one is drawn. A fault without a target has one empty name.
         weight: how often it is chosen, relative to others.
-        holds_s: the shortest and the longest time it stays in force.
+        holds_s: the shortest and the longest time it stays in force, once it has been brought about.
         after_s: seconds at least since the one before was healed.
         shows: the verdict that has nothing to judge unless a fault that shows it is chosen; "" for none.
     """

@@ -52,16 +52,17 @@ def check(experiment: Experiment, settings: Settings) -> None:
 async def run_schedule(rig: Rig, plans: list[FaultPlan]) -> None:
     """Inject and heal at the times of the schedule, or later if what came before took its time.
 
-    However late it is, every fault stays in force for as long as the schedule says, and begins as long after
-    the one before as it has to: what follows from which can still be told.
+    However late it is, every fault stays in force for as long as the schedule says, from when it is there,
+    and begins as long after the one before as it has to: what follows from which can still be told. A drain
+    is there when the node is empty: only then is it seen whether the node lets somebody in. What is late eats
+    up the quiet times that follow, and nothing is left out: a run may end some seconds after its time.
     """
     began = trio.current_time()
     healed_at = -math.inf
     for plan in plans:
-        injected_at = max(began + plan.inject_s, healed_at + plan.after_s)
-        await trio.sleep_until(injected_at)
+        await trio.sleep_until(max(began + plan.inject_s, healed_at + plan.after_s))
         name = await rig.inject(plan.name, plan.target, optional=True)
-        await trio.sleep_until(injected_at + plan.heal_s - plan.inject_s)
+        await trio.sleep(plan.heal_s - plan.inject_s)
         await rig.heal(name)
         healed_at = trio.current_time()
     await trio.sleep_until(began + rig.settings.duration_s)

@@ -138,7 +138,7 @@ def add_coordinator() -> str:
 
 
 def mixed(kinds: Kinds, quiet: float = 0.25) -> None:
-    """Whatever the seed chooses, one after another, for the run's `duration_s`.
+    """Whatever the seed chooses, one after another, for the run's `duration_s`, or some seconds longer.
 
     Args:
         kinds: by the fault's name, the fields of generator.FaultKind that differ from its defaults.

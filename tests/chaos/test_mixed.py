@@ -1,6 +1,8 @@
 """Tests of `chaos.mixed`: the schedule that an experiment's seed gives, and how it is kept."""
 
+from collections.abc import Mapping
 from math import ceil, floor
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -76,16 +78,20 @@ def test_a_time_that_is_too_short_is_refused_before_anything_starts() -> None:
 
 
 class SlowRig(Rig):
-    """Notes when faults come and go; each takes its time to be healed."""
+    """Notes when faults come and go; each takes its time to be brought about, and to be healed."""
 
-    def __init__(self, settings: Settings, healing_s: float) -> None:
+    def __init__(
+        self, settings: Settings, healing_s: float, injecting_s: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         self.settings = settings
         self.healing_s = healing_s
+        self.injecting_s = injecting_s
         self.noted: list[float] = []
         self.injected_at = self.began = trio.current_time()
 
     async def inject(self, name: str, target: str = "", *, optional: bool = False) -> str:
         self.injected_at = trio.current_time()
+        await trio.sleep(self.injecting_s.get(name, 0.0))
         return name
 
     async def heal(self, name: str = "") -> None:
@@ -108,6 +114,28 @@ async def test_what_is_late_stays_apart_and_in_force(autojump_clock: trio.testin
     rig = SlowRig(settings_of(CONFIGURATION), healing_s=20.0)
     await run_schedule(rig, plans)
     assert rig.noted == pytest.approx([3.0, 4.0, 30.0, 32.0])
+
+
+async def test_a_fault_holds_from_when_it_is_there(autojump_clock: trio.testing.MockClock) -> None:
+    """A drain is there when the node is empty: only then can it be seen whether the node lets somebody in."""
+    plans = [FaultPlan(3.0, 5.0, "node-drain", "", 3.0), FaultPlan(8.0, 10.0, "b", "", 3.0)]
+    rig = SlowRig(settings_of(CONFIGURATION), healing_s=1.0, injecting_s={"node-drain": 4.0})
+    await run_schedule(rig, plans)
+    assert rig.noted == pytest.approx([3.0, 9.0, 13.0, 15.0])
+    assert trio.current_time() - rig.began == pytest.approx(120.0)
+
+
+async def test_a_run_whose_faults_take_their_time_lasts_hardly_longer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What is late eats up the quiet times behind it: most end in time, and none an eighth late."""
+    over = []
+    for seed in range(200):
+        rig = SlowRig(settings_of(CONFIGURATION, seed=seed), 1.0, {"node-drain": 4.5, "node-term": 4.5})
+        await run_schedule(rig, schedule(rig.settings, **ARGUMENTS))
+        over.append(trio.current_time() - rig.began - 120.0)
+    assert sorted(over)[150] == pytest.approx(0.0, abs=0.001)
+    assert max(over) < 15.0
 
 
 def test_a_field_that_there_is_not_is_refused() -> None:
