@@ -1,7 +1,9 @@
 """TLS of the commands: what they are given for it, and what a handshake that fails means, in words."""
 
+import os
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.errors import UserError
 
@@ -54,6 +56,22 @@ class ClientTls:
             reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
             raise UserError(f"{where}: {reason or error}; give PEM files that belong together") from error
         return context
+
+    def or_environment(self) -> "ClientTls":
+        """The same, with what the environment names where nothing was given.
+
+        An authorities' file of the environment that is not there is passed over: the chart names the Secret's
+        `ca.crt`, and a Secret need not have that key.
+        """
+        ca_file, cert_file, key_file = (
+            os.environ.get(f"BROADCAST_COORDINATOR_{name}_FILE", "") for name in ("CA", "CERT", "KEY")
+        )
+        if not Path(ca_file).is_file():
+            ca_file = ""
+        if self.cert_file or self.key_file:
+            # The other's key, or certificate, would not belong to it.
+            cert_file = key_file = ""
+        return ClientTls(self.ca_file or ca_file, self.cert_file or cert_file, self.key_file or key_file)
 
 
 def failure(error: Exception) -> str:

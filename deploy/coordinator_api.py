@@ -33,7 +33,7 @@ class CoordinatorApi:
     Args:
         url: of its HTTP port.
         token: the coordinator's token, "" for none.
-        tls: for https.
+        tls: for https; where it says nothing the environment does.
 
     Raises:
         UserError: the URL is none, or a file of `tls` cannot be used.
@@ -49,7 +49,7 @@ class CoordinatorApi:
         self._path = parts.path.rstrip("/")
         if tls is not None and parts.scheme != "https":
             raise UserError(f"--ca-file, --cert-file and --key-file are for TLS, and {url} is not https://")
-        self._tls = (tls or ClientTls()).context() if parts.scheme == "https" else None
+        self._tls = (tls or ClientTls()).or_environment().context() if parts.scheme == "https" else None
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -168,13 +168,20 @@ def add_coordinator_arguments(parser: argparse.ArgumentParser) -> None:
         "--ca-file",
         default="",
         metavar="FILE",
-        help="PEM, of the authority of the coordinator's certificate (default: the system's authorities)",
+        help="PEM, of the authority of the coordinator's certificate (default: "
+        "$BROADCAST_COORDINATOR_CA_FILE, otherwise the system's authorities)",
     )
     parser.add_argument(
-        "--cert-file", default="", metavar="FILE", help="PEM, our certificate where it wants one of clients"
+        "--cert-file",
+        default="",
+        metavar="FILE",
+        help="PEM, our certificate where it wants one of clients (default: $BROADCAST_COORDINATOR_CERT_FILE)",
     )
     parser.add_argument(
-        "--key-file", default="", metavar="FILE", help="PEM, its key (default: it is in --cert-file)"
+        "--key-file",
+        default="",
+        metavar="FILE",
+        help="PEM, its key (default: $BROADCAST_COORDINATOR_KEY_FILE, otherwise it is in --cert-file)",
     )
 
 

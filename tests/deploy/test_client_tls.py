@@ -1,6 +1,7 @@
 """Tests of `deploy.client_tls` and of commands over TLS: a sentence for each way a handshake can fail."""
 
 import datetime as dt
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import trustme
 from deploy import cli
 from deploy.client_tls import ClientTls
 from deploy.errors import UserError
+from node.config.load import load
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -105,6 +107,35 @@ def test_a_trusted_coordinator_is_spoken_to(
         Path(files.cert).write_text(both)
         assert cli.main(["nodes", "--coordinator", url, *files.trusting, "--cert-file", files.cert]) == 0
     assert capsys.readouterr().out.count("no node is registered") == 3
+
+
+def test_files_come_from_the_environment_too(
+    files: Files, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option goes before its variable, and nodes that find the variables start all the same."""
+    for name, path in (("CA", files.ca), ("CERT", files.cert), ("KEY", files.key)):
+        monkeypatch.setenv(f"BROADCAST_COORDINATOR_{name}_FILE", path)
+    load(None, os.environ)
+    other = tmp_path / "other"
+    other.mkdir()
+    others = Files(other, trustme.CA(), authority.issue_cert("other.test"))
+    Path(others.cert).write_text(Path(others.cert).read_text() + Path(others.key).read_text())
+    with serving(authority.issue_cert("127.0.0.1"), clients=authority) as url:
+        assert cli.main(["nodes", "--coordinator", url]) == 0
+        assert cli.main(["nodes", "--coordinator", url, "--cert-file", others.cert]) == 0
+        assert cli.main(["nodes", "--coordinator", url, *others.trusting]) == 1
+
+
+def test_files_of_the_environment_are_for_https_alone(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They may stand beside any address, and name an authority that only some installations have."""
+    monkeypatch.setenv("BROADCAST_COORDINATOR_CA_FILE", "/absent/ca.crt")
+    with serving(None) as url:
+        assert cli.main(["nodes", "--coordinator", url.replace("https", "http")]) == 0
+    with serving(authority.issue_cert("127.0.0.1")) as url:
+        assert cli.main(["nodes", "--coordinator", url]) == 1
+    assert "give the authority's file with --ca-file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
