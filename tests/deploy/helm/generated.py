@@ -11,7 +11,15 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 
 from node.config.durations import Duration
-from node.config.schema import ENV_NAMES, NAMESPACE_SECTION, NAMESPACES, SECTIONS, Section, join
+from node.config.schema import (
+    COMMAND_VARIABLES,
+    ENV_NAMES,
+    NAMESPACE_SECTION,
+    NAMESPACES,
+    SECTIONS,
+    Section,
+    join,
+)
 from tests.deploy.helm.engine import CHART
 
 BEGIN, END = "<!-- values:begin -->", "<!-- values:end -->"
@@ -87,7 +95,7 @@ def schema(values: dict[str, Any]) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": properties,
         "$defs": {
-            "option": {"enum": sorted(ENV_NAMES)},
+            "option": {"enum": sorted({*ENV_NAMES, *COMMAND_VARIABLES})},
             "variable": {
                 "type": "object",
                 "required": ["name"],

@@ -10,7 +10,7 @@ import yaml
 
 from node.config.load import load
 from node.config.options import Config
-from node.config.schema import ENV_NAMES
+from node.config.schema import COMMAND_VARIABLES, ENV_NAMES
 from node.telemetry.series import BROKER_COUNTERS, OBSERVED, SERIES
 from tests.deploy.helm.engine import CASES, CHART, Refused, helm, one, pods, render, rendered
 from tests.deploy.helm.generated import files
@@ -105,13 +105,14 @@ def test_the_program_takes_its_config(case: str, tmp_path: Path) -> None:
 @cases
 def test_environment_variables_are_options(case: str) -> None:
     """A node refuses to start over a BROADCAST_ variable that is no option; the chart sets none."""
+    known = ENV_NAMES.keys() | COMMAND_VARIABLES
     for each in rendered(case):
         if each["kind"] == "Secret":
             assert each["data"].keys() <= ENV_NAMES.keys()
     for pod in pods(rendered(case)).values():
         assert pod["enableServiceLinks"] is False
         named = {variable["name"] for variable in pod["containers"][0].get("env", [])}
-        assert {name for name in named if name.startswith("BROADCAST_")} <= ENV_NAMES.keys()
+        assert {name for name in named if name.startswith("BROADCAST_")} <= known
 
 
 def test_an_unknown_option_is_refused() -> None:
@@ -171,6 +172,15 @@ def test_nodes_that_speak_tls_are_asked_so() -> None:
     assert not [each for each in objects if each["kind"] == "Pod"]
 
 
+def test_commands_in_a_coordinator_are_told_of_an_authority_once() -> None:
+    """The one of the values goes before the Secret's."""
+    given = {"name": "BROADCAST_COORDINATOR_CA_FILE", "value": "/mine/ca.pem"}
+    objects = render({"coordinator": {"tlsSecret": "control-tls", "extraEnv": [given]}})
+    pod = one(objects, "Deployment", "broadcast-broadcast-cluster-coordinator")["spec"]["template"]["spec"]
+    env = pod["containers"][0]["env"]
+    assert [each for each in env if each["name"] == given["name"]] == [given]
+
+
 def test_a_coordinator_that_speaks_tls_is_asked_so(tmp_path: Path) -> None:
     """With its Secret: it alone has the files, and its probes, Services and Prometheus follow."""
     objects = render(
@@ -189,6 +199,8 @@ def test_a_coordinator_that_speaks_tls_is_asked_so(tmp_path: Path) -> None:
     assert coordinator.tls.cert_pem == f"{mount['mountPath']}/tls.crt"
     assert coordinator.tls.key_pem == f"{mount['mountPath']}/tls.key"
     assert coordinator.public_url.startswith(f"https://{name}-coordinator.")
+    # For the commands in its pod.
+    assert environ["BROADCAST_COORDINATOR_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
     ports = one(objects, "Service", f"{name}-coordinator")["spec"]["ports"]
     assert [port["appProtocol"] for port in ports] == ["https", "https"]
     for each, scheme in ((name, "http"), (f"{name}-coordinator", "https")):
@@ -344,5 +356,7 @@ def test_notes_are_rendered(case: str) -> None:
     path = CASES[case]
     values = ["--values", path] if path else []
     told = helm("install", "broadcast", CHART, "--dry-run=client", *values)
-    assert "rollout status deployment/broadcast" in told.split("NOTES:")[1]
+    notes = told.split("NOTES:")[1]
+    assert "rollout status deployment/broadcast" in notes
+    assert ("https://127.0.0.1:7000" in notes) == (case == "everything-values")
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] in told
