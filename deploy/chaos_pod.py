@@ -18,6 +18,8 @@ _POD = "broadcast-chaos"
 _REPORT = "report"
 _EXPERIMENT = "experiment.yaml"
 _READY_MAX = "300s"
+# The name of a Secret has to be one, also of one that is not there.
+_NOTHING = "broadcast-chaos-none"
 # Of the command line: what only matters on this side, each with a value.
 _OURS = ("--namespace", "--report")
 
@@ -42,7 +44,11 @@ def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], n
     kubectl = _Kubectl(namespace)
     path = "{.spec.template.spec.containers[0].image}"
     image = kubectl.said("get", "deployment", settings.installation, "-o", f"jsonpath={path}")
-    with _pod(kubectl, image):
+    # As the chart calls it; nothing where coordinators have none, or there are no coordinators.
+    path = '{.spec.template.spec.volumes[?(@.name=="coordinator-tls")].secret.secretName}'
+    coordinator = f"{settings.installation}-coordinator"
+    secret = kubectl.said("get", "deployment", coordinator, "--ignore-not-found", "-o", f"jsonpath={path}")
+    with _pod(kubectl, image, secret or _NOTHING):
         # As an argument: what is piped into a pod does not always arrive.
         kubectl.said("exec", _POD, "--", "python", "-c", _WRITE, _EXPERIMENT, experiment.read_text())
         told = ["run", _EXPERIMENT, *_without(arguments, _OURS), "--report", _REPORT]
@@ -91,10 +97,10 @@ class _Kubectl:
 
 
 @contextmanager
-def _pod(kubectl: _Kubectl, image: str) -> Iterator[None]:
+def _pod(kubectl: _Kubectl, image: str, secret: str) -> Iterator[None]:
     """The pod of chaos.yaml, ready; nothing of it is left afterwards."""
     quoted = json.dumps(image)[1:-1]
-    manifest = _MANIFEST.read_text().replace("@IMAGE@", quoted).encode()
+    manifest = _MANIFEST.read_text().replace("@IMAGE@", quoted).replace("@COORDINATOR_TLS@", secret).encode()
     kubectl.said("apply", "-f", "-", stdin=manifest)
     try:
         kubectl.said("wait", "--for=condition=Ready", f"pod/{_POD}", f"--timeout={_READY_MAX}")

@@ -117,8 +117,12 @@ class Kubernetes:
         if "coordinator" in self._labels:
             service = await self._api.get("services", f"{self._name}-coordinator")
             if service is not None:
-                port = service["spec"]["ports"][0]["port"]
-                self._control = f"http://{service['spec']['clusterIP']}:{port}"
+                port = service["spec"]["ports"][0]
+                scheme, host = port.get("appProtocol", "http"), service["spec"]["clusterIP"]
+                if scheme == "https":
+                    # No certificate is made out for the Service's address.
+                    host = f"{self._name}-coordinator.{self._api.namespace}.svc"
+                self._control = f"{scheme}://{host}:{port['port']}"
 
     async def _owner(self, kind: Kind) -> Object | None:
         where, _, name = self._owners[kind].rpartition("/")

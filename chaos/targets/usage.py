@@ -1,7 +1,9 @@
 """What a process of the cluster uses, as the kernel and its own metrics tell it."""
 
+import functools
 import os
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,12 +68,15 @@ async def connections(node: Part) -> int | None:
 
 
 async def get(url: str, path: str) -> bytes | None:
-    """What a server answers to a GET within a second, None for anything but a 200."""
+    """What a server answers to a GET within a second, None for anything but a 200.
+
+    Over https, whom we trust and what we show is in the variables of the commands for coordinators.
+    """
     address = urlsplit(url)
-    host, port = address.hostname or "", address.port or 80
+    host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
     try:
         with trio.fail_after(_ANSWER_MAX_S):
-            async with await trio.open_tcp_stream(host, port) as stream:
+            async with await _opened(address.scheme, host, port) as stream:
                 await stream.send_all(request("GET", path, f"{host}:{port}", {"Connection": "close"}))
                 received = b"".join([bytes(chunk) async for chunk in stream])
         answer = answer_head(received)
@@ -80,3 +85,21 @@ async def get(url: str, path: str) -> bytes | None:
         return Body(answer).feed(received[answer.length :])
     except (OSError, trio.TooSlowError, trio.BrokenResourceError, BadAnswer):
         return None
+
+
+async def _opened(scheme: str, host: str, port: int) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    if scheme != "https":
+        return await trio.open_tcp_stream(host, port)
+    files = (os.environ.get(f"BROADCAST_COORDINATOR_{name}_FILE", "") for name in ("CA", "CERT", "KEY"))
+    return await trio.open_ssl_over_tcp_stream(
+        host, port, https_compatible=True, ssl_context=_context(*files)
+    )
+
+
+@functools.cache
+def _context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
+    # Like the commands: an authority's file that is not there is passed over.
+    context = ssl.create_default_context(cafile=ca_file if Path(ca_file).is_file() else None)
+    if cert_file:
+        context.load_cert_chain(cert_file, key_file or None, password="")
+    return context

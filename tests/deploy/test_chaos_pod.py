@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chaos.experiment import listed, path_of, settings_of
 from deploy.chaos_pod import run_in_pod
@@ -13,6 +14,7 @@ from deploy.errors import UserError
 KUBECTL = """#!/bin/sh
 echo "$@" >> "$NOTES"
 case "$*" in
+    *"get deployment"*-coordinator*) printf "$SECRET" ;;
     *"get deployment"*) printf registry/app:7 ;;
     *"apply -f"*) cat > "$NOTES.manifest" ;;
     *"import os"*" report") cat "$NOTES.tar" ;;
@@ -54,6 +56,22 @@ def test_the_run_is_in_a_pod_of_the_same_image(notes: Path, tmp_path: Path) -> N
     told = "run experiment.yaml --target kubernetes --seed 7 --report report"
     assert started.endswith(told)
     assert " delete " in asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("secret", "mounted"), [("control-tls", "control-tls"), ("", "broadcast-chaos-none")]
+)
+def test_the_pod_knows_the_authority_of_a_coordinator(
+    secret: str, mounted: str, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Secret's, without its key; of a Secret that is not there, nothing."""
+    monkeypatch.setenv("SECRET", secret)
+    run(tmp_path)
+    *_, pod = yaml.safe_load_all(notes.with_suffix(".manifest").read_text())
+    (volume,) = [each["secret"] for each in pod["spec"]["volumes"] if "secret" in each]
+    assert volume == {
+        "secretName": mounted, "optional": True, "items": [{"key": "ca.crt", "path": "ca.crt"}],
+    }  # fmt: skip
 
 
 def test_without_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

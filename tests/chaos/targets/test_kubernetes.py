@@ -1,12 +1,15 @@
 """Tests of `chaos.targets.kubernetes`, with an API whose controllers are written down here."""
 
-from collections.abc import Awaitable, Callable
+import copy
+import subprocess
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 import trio
 
 from chaos.faults.pods import RollOut, Scale
+from chaos.targets import kubernetes
 from chaos.targets.interface import Failed, Skipped
 from chaos.targets.kubernetes import Kubernetes
 from chaos.targets.kubernetes_api import Api, Object
@@ -22,6 +25,7 @@ class FakeApi(Api):
         self.namespace = "here"
         self.owners: dict[str, Object] = {}
         self.pods: dict[str, Object] = {}
+        self.services: dict[str, Object] = {}
         self.deleted: list[tuple[str, int | None]] = []
         self._made = 0
         for name, replicas, component in ((NAME, nodes, "node"), (f"{NAME}-nats", 3, "nats")):
@@ -63,12 +67,21 @@ class FakeApi(Api):
             },
         }
 
+    def add_coordinator(self, **port: object) -> None:
+        """One without pods, whose Service has this port."""
+        name = f"{NAME}-coordinator"
+        self.owners[name] = copy.deepcopy(self.owners[NAME])
+        self.owners[name]["spec"]["replicas"] = 0
+        self.owners[name]["spec"]["selector"]["matchLabels"] = {"is": "coordinator"}
+        self.services[name] = {"spec": {"clusterIP": "10.1.0.1", "ports": [{"port": 7000, **port}]}}
+        self.work()
+
     async def get(self, kind: str, name: str = "", labels: str = "") -> Object | None:
         await trio.lowlevel.checkpoint()
         if kind == "pods" and not name:
             wanted = dict(each.split("=") for each in labels.split(","))
             return {"items": [pod for pod in self.pods.values() if pod["metadata"]["labels"] == wanted]}
-        return (self.pods if kind == "pods" else self.owners).get(name)
+        return {"pods": self.pods, "services": self.services}.get(kind, self.owners).get(name)
 
     async def patch(self, kind: str, name: str, change: Object) -> None:
         await trio.lowlevel.checkpoint()
@@ -103,6 +116,44 @@ async def test_parts_are_pods(autojump_clock: Any, nursery: trio.Nursery) -> Non
     assert [address.name for address in target.addresses()] == [part.name for part in target.parts("node")]
     assert target.addresses()[0].port == 8000
     assert target.parts("coordinator") == []
+
+
+@pytest.mark.parametrize(
+    ("port", "url"),
+    [
+        ({}, "http://10.1.0.1:7000"),
+        ({"appProtocol": "http"}, "http://10.1.0.1:7000"),
+        ({"appProtocol": "https"}, f"https://{NAME}-coordinator.here.svc:7000"),
+    ],
+)
+async def test_a_coordinator_is_spoken_to_as_its_service_says(
+    port: dict[str, str],
+    url: str,
+    autojump_clock: Any,
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over TLS by the name that its certificate has."""
+    api, told, asked = FakeApi(), [], []
+
+    async def ran(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        await trio.lowlevel.checkpoint()
+        told.append(command[-2:])
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    async def got(where: str, path: str) -> bytes:
+        await trio.lowlevel.checkpoint()
+        asked.append(where + path)
+        return b'{"leader": {"name": "coordinator-1"}}'
+
+    monkeypatch.setattr(trio, "run_process", ran)
+    monkeypatch.setattr(kubernetes, "get", got)
+    api.add_coordinator(**port)
+    target = await opened(api, nursery)
+    await target.operate("rebalance")
+    assert told == [["--coordinator", url]]
+    assert await target.leader() == "coordinator-1"
+    assert asked == [f"{url}/v1/nodes"]
 
 
 async def test_what_is_killed_has_no_grace_and_is_replaced(
