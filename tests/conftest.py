@@ -1,6 +1,12 @@
 """What holds for all tests."""
 
+import os
+
 import hypothesis
+
+# Whoever has spoken gRPC has threads of it, which would be started again in every child that is forked, and
+# end it with SIGABRT before it has become another program.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 # Keeps asyncio as it is now: before the coordinator's trio-asyncio is imported.
 import tests.plain_asyncio  # noqa: F401

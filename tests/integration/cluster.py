@@ -186,8 +186,12 @@ class Cluster:
         return defaults
 
     def start_node(self, name: str, port: int = 0, serve: str = "http", *, wait: bool = True) -> NodeProcess:
-        """Start one more node, or one again; `wait` as for NodeProcess."""
+        """Start one more node, or one again, with the options of now; `wait` as for NodeProcess."""
         log_file = self._directory / f"{name}.log"
+        config = json.dumps(self._config())
+        # What is the same is left alone: nodes that are starting read it.
+        if not self._config_file.exists() or self._config_file.read_text() != config:
+            self._config_file.write_text(config)
         return NodeProcess(name, self._config_file, log_file, port, self._program, serve, wait=wait)
 
     def start_nodes(self, *names: str, serve: str = "http") -> None:
@@ -200,7 +204,6 @@ class Cluster:
     def __enter__(self) -> Self:
         if self.nats is not None:
             self.nats.start()
-        self._config_file.write_text(json.dumps(self._config()))
         try:
             self.start_nodes(*(f"node-{number}" for number in range(1, self._count + 1)))
         except BaseException:

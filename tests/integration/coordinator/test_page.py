@@ -22,7 +22,9 @@ ROWS, PLANS, STATUS = "#nodes tbody tr", "#plans > li", "#status"
 def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoordinatorProcess]:
     """A coordinator of two nodes."""
     directory = tmp_path_factory.mktemp("page")
-    with Cluster(directory, nodes=2, drain={"arrivals_quiet_s": 0.5}) as cluster:
+    # Long enough for somebody who cancels a drain by hand.
+    drain = {"arrivals_quiet_s": 4, "arrivals_wait_max_s": 60}
+    with Cluster(directory, nodes=2, drain=drain) as cluster:
         assert cluster.nats is not None
         with CoordinatorProcess(directory, "one", cluster.nats.url) as coordinator:
             yield coordinator
