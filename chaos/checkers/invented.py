@@ -56,11 +56,11 @@ def _collect(
 def _places(recorded: Recorded) -> list[Case]:
     """Deliveries whose offset belongs to another publication, or is another than the publisher was told."""
     held: dict[tuple[str, str], dict[int, int]] = {}
-    places: dict[tuple[str, int], tuple[str, int]] = {}
+    places: dict[int, tuple[str, int]] = {}
     for each in recorded.publications:
         if each.accepted and each.epoch:
             held.setdefault((each.channel, each.epoch), {})[each.offset] = each.number
-            places[each.epoch, each.number] = each.channel, each.offset
+            places[each.number] = each.epoch, each.offset
     cases = []
     for stream in recorded.judged():
         for stretch in stretches(stream):
@@ -74,8 +74,18 @@ def _places(recorded: Recorded) -> list[Case]:
                 if holder != number:
                     name = recorded.publications[holder].id
                     cases.append(delivery_case(recorded, stream, at, f"at this offset others have {name}"))
-                elif (told := places.get((stretch.epoch, number))) and told[1] != offset:
-                    cases.append(
-                        delivery_case(recorded, stream, at, f"its publisher was told offset {told[1]}")
-                    )
+                elif why := _misplaced(places.get(number), (stretch.epoch, offset)):
+                    cases.append(delivery_case(recorded, stream, at, why))
     return cases
+
+
+def _misplaced(told: tuple[str, int] | None, came: tuple[str, int]) -> str:
+    """Why it is not where its publisher was told; that neither is alike means that it is there twice.
+
+    That is no invention: the stream may have lost the first when its publisher tried again.
+    """
+    if told is None or told == came:
+        return ""
+    if told[0] == came[0]:
+        return f"its publisher was told offset {told[1]}"
+    return f"its publisher was told epoch {told[0]}, not {came[0]}" if told[1] == came[1] else ""

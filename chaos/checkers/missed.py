@@ -88,6 +88,8 @@ def survey(recorded: Recorded) -> Survey:
         for stretch in found:
             recoveries += len(stretch.recoveries)
             endless += stretch.end == "unknown"
+            if stretch.end == "final":
+                missed += _elsewhere(recorded, stream, stretch, stored, delivered)
             held = stored.get((stream.channel, stretch.epoch))
             if held is None:
                 continue
@@ -115,6 +117,28 @@ def _stored(recorded: Recorded, read: list[tuple[Stream, list[Stretch]]]) -> dic
                 if stream.numbers[at] in open_:
                     held.setdefault(stream.offsets[at], stream.numbers[at])
     return {place: _Stored(held) for place, held in found.items()}
+
+
+def _elsewhere(
+    recorded: Recorded,
+    stream: Stream,
+    stretch: Stretch,
+    stored: dict[tuple[str, str], _Stored],
+    delivered: set[int],
+) -> Iterator[Missed]:
+    """What went into the channel in another epoch, though the client is served in this one to the end.
+
+    After a loss of data nothing is accepted in the old epoch any more: who is in the new one since then lacks
+    nothing of it, and who is still in the old one should have been told.
+    """
+    for (channel, epoch), held in stored.items():
+        if channel != stream.channel or epoch == stretch.epoch:
+            continue
+        for offset, number in zip(held.offsets, held.numbers, strict=True):
+            publication = recorded.publications[number]
+            sent = publication.invoked
+            if publication.accepted and sent and sent > stretch.began and number not in delivered:
+                yield Missed(stream, publication, offset, "postfix", None)
 
 
 def _range(held: _Stored, stream: Stream, stretch: Stretch) -> tuple[int, int]:

@@ -21,6 +21,7 @@ class Stretch(NamedTuple):
     """A stretch of one stream.
 
     Attributes:
+        began: when the answer came that it begins with, seconds.
         epoch: of the channel's stream.
         after: everything above this offset is owed.
         first: the index of its first delivery.
@@ -30,6 +31,7 @@ class Stretch(NamedTuple):
         recoveries: the answers that said `recovered: true`.
     """
 
+    began: float
     epoch: str
     after: int
     first: int
@@ -41,14 +43,15 @@ class Stretch(NamedTuple):
 class _Open:
     """The stretch that is being read."""
 
-    def __init__(self, epoch: str, after: int, first: int) -> None:
+    def __init__(self, began: float, epoch: str, after: int, first: int) -> None:
+        self.began = began
         self.epoch = epoch
         self.after = after
         self.first = first
         self.recoveries: list[Subscribed] = []
 
     def closed(self, last: int, end: How) -> Stretch:
-        return Stretch(self.epoch, self.after, self.first, last, end, tuple(self.recoveries))
+        return Stretch(self.began, self.epoch, self.after, self.first, last, end, tuple(self.recoveries))
 
 
 def stretches(stream: Stream) -> list[Stretch]:
@@ -67,7 +70,7 @@ def stretches(stream: Stream) -> list[Stretch]:
             if current:
                 found.append(current.closed(at, "left" if mark.recovered is None else "signalled"))
             after = mark.asked.offset if mark.recovered and mark.asked else mark.offset
-            current = _Open(mark.epoch, after, at)
+            current = _Open(mark.t, mark.epoch, after, at)
             if mark.recovered:
                 current.recoveries.append(mark)
         elif current and _signals(mark):

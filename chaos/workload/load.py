@@ -155,7 +155,7 @@ class Load:
         for publisher in self._publishers.values():
             for channel, head in publisher.heads.items():
                 known = found.get(channel)
-                if known is None or known.offset <= head.offset:
+                if known is None or head.follows(known):
                     found[channel] = head
         return found
 

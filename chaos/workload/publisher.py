@@ -37,11 +37,16 @@ class Address(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The last publication of a channel that was accepted."""
+    """The last publication of a channel that was accepted; `sent` is when, seconds."""
 
     id: str
     epoch: str
     offset: int
+    sent: float = 0.0
+
+    def follows(self, other: "Head") -> bool:
+        """Whether it is the later one; offsets of two epochs do not compare."""
+        return self.offset >= other.offset if self.epoch == other.epoch else self.sent >= other.sent
 
 
 class _Fate(NamedTuple):
@@ -128,6 +133,7 @@ class Publisher:
         plain = publication.channel.startswith(self._plain)
         body = _body(publication, keyed=not plain)
         node = self._usable(self._nodes[publication.node % len(self._nodes)])
+        begun = time.monotonic()
         self._note(publication, node, _Fate("invoke"))
         deadline = trio.current_time() + _GIVE_UP_S
         sent = False
@@ -146,7 +152,7 @@ class Publisher:
             fate = fate._replace(outcome="unknown")
         if fate.outcome == "ok":
             self.accepted += 1
-            self._remember(publication, fate)
+            self._remember(publication.channel, Head(publication.id, fate.epoch, fate.offset, begun))
         self._note(publication, node, fate)
 
     def _usable(self, node: Address) -> Address:
@@ -157,10 +163,10 @@ class Publisher:
         others = [other for other in self._nodes if self._avoided.get(other, 0.0) <= now]
         return self._chance.choice(others or self._nodes)
 
-    def _remember(self, publication: Publication, fate: _Fate) -> None:
-        head = self.heads.get(publication.channel)
-        if head is None or head.epoch != fate.epoch or head.offset <= fate.offset:
-            self.heads[publication.channel] = Head(publication.id, fate.epoch, fate.offset)
+    def _remember(self, channel: str, accepted: Head) -> None:
+        head = self.heads.get(channel)
+        if head is None or accepted.follows(head):
+            self.heads[channel] = accepted
 
     async def _attempt(self, node: Address, body: bytes) -> _Fate:
         """Ask one node; the connection is kept where the answer allows it."""

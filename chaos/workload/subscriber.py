@@ -68,7 +68,7 @@ class Subscriber:
         positions: where it stands, by channel; None: it never was there.
         deliveries: how many came.
         sessions: how often it was welcomed.
-        live: channels that are subscribed now.
+        live: channels that are subscribed now, and since when, seconds.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class Subscriber:
         self.positions: dict[str, Position | None] = dict.fromkeys(channels)
         self.deliveries = 0
         self.sessions = 0
-        self.live: set[str] = set()
+        self.live: dict[str, float] = {}
         self._name = name
         self._transport = transport
         self._part = part
@@ -186,8 +186,10 @@ class Subscriber:
         at = self.positions[channel]
         if head is None or not head.epoch:
             return False
-        # In another epoch the client was told that it lost its place; there the head means nothing.
-        return at is None or (at.epoch == head.epoch and at.offset < head.offset)
+        if at is None or at.epoch == head.epoch:
+            return at is None or at.offset < head.offset
+        # Since it was told that it had lost its place nothing need have come; but it has to have been told.
+        return self.live[channel] < head.sent
 
     def leave(self) -> None:
         """Close the connection, by the client's own wish, and do not come back."""
@@ -323,12 +325,12 @@ class Subscriber:
             Subscribed(self._heard, self._name, channel, epoch, offset, asked, recovered)
         )
         self.positions[channel] = Position(epoch, offset) if epoch else None
-        self.live.add(channel)
+        self.live[channel] = self._heard
 
     def unsubscribed(self, channel: str, code: int) -> None:
         """See Listener."""
         self._part.history.write(Unsubscribed(self._heard, self._name, channel, code))
-        self.live.discard(channel)
+        self.live.pop(channel, None)
         self._subscribe_later(channel)
 
     def refused(self, channel: str, code: int, reason: str) -> None:

@@ -30,6 +30,7 @@ class Story:
         self.records: list[Record] = [Run(ZERO, "a story", 1)]
         self.t = ZERO
         self.head = 10
+        self.epoch = "e1"
         self.offsets: dict[str, int] = {}
 
     def tell(self, record: Record) -> None:
@@ -64,10 +65,15 @@ class Story:
         self.tell(Session(self._now(), client, transport, node, "closed", code, reason))
         return self
 
-    def subscribed(self, client: str, channel: str = ROOM, *, epoch: str = "e1") -> "Story":
+    def data_lost(self) -> "Story":
+        """The store is empty: offsets begin again, in another epoch."""
+        self.head, self.epoch = 0, "e2"
+        return self
+
+    def subscribed(self, client: str, channel: str = ROOM, *, epoch: str = "") -> "Story":
         """A new subscription, from the head on."""
         self.tell(
-            Subscribed(self._now(), client, channel, epoch, self.head)
+            Subscribed(self._now(), client, channel, epoch or self.epoch, self.head)
             if channel == ROOM
             else Subscribed(self._now(), client, channel)
         )
@@ -94,7 +100,7 @@ class Story:
             if channel == ROOM and outcome != "fail":
                 self.head += 1
                 self.offsets[name] = self.head
-                offset, epoch = (self.head, "e1") if outcome == "ok" else (0, "")
+                offset, epoch = (self.head, self.epoch) if outcome == "ok" else (0, "")
             if outcome != "invoke":
                 self.tell(Published(self._now(), outcome, name, publisher, channel, "node-1", offset, epoch))
         return self

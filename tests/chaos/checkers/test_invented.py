@@ -41,6 +41,10 @@ def _elsewhere_in_stream(story: Story) -> Story:
     return story.delivered("c1", "d")
 
 
+def _of_another_epoch(story: Story) -> Story:
+    return story.closed("c1").connected("c1").subscribed("c1", epoch="e2").published("d").delivered("c1", "d")
+
+
 @pytest.mark.parametrize(
     ("tell", "what"),
     [
@@ -50,6 +54,7 @@ def _elsewhere_in_stream(story: Story) -> Story:
         (_early, "came 1.010 s before it was sent"),
         (_of_two, "at this offset others have c"),
         (_elsewhere_in_stream, "its publisher was told offset 14"),
+        (_of_another_epoch, "its publisher was told epoch e1, not e2"),
     ],
 )
 def test_an_invention_is_invalid(tell: object, what: str) -> None:
@@ -59,6 +64,13 @@ def test_an_invention_is_invalid(tell: object, what: str) -> None:
     assert verdict.state == "invalid"
     assert [case.what for case in verdict.evidence] == [what]
     assert verdict.evidence[0].client == "c1"
+
+
+def test_what_is_there_twice_since_data_was_lost_is_valid() -> None:
+    """Its publisher had no answer and tried again: it is in both epochs, at offsets of its own."""
+    story = good().published("d", outcome="invoke").delivered("c1", "d").data_lost()
+    story.tell(Published(story.wait(0.1).t, "ok", "d", "p", ROOM, "node-1", 1, "e2"))
+    assert check(ended(story.unsubscribed("c1", 2500).subscribed("c1")), BOUNDS).state == "valid"
 
 
 def test_clients_that_disagree_about_an_offset_are_seen() -> None:

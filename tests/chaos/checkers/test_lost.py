@@ -105,6 +105,31 @@ def test_another_stream_owes_nothing_of_the_old_one() -> None:
     assert check(ended(story), BOUNDS).state == "valid"
 
 
+def test_a_client_that_is_served_in_another_epoch_lost_what_came_since() -> None:
+    """Its node goes by another epoch than the one that publishes, left it out, and did not say so."""
+    story = Story().connected("c1").subscribed("c1", epoch="e2").published("a", "b").final("c1", "b")
+    verdict = check(story.recorded(), BOUNDS)
+    assert places(verdict) == [("c1", name, "accepted, never delivered (postfix)") for name in ("a", "b")]
+
+
+@pytest.mark.parametrize(("told", "state"), [("all", "valid"), ("nobody", "invalid")])
+def test_a_new_epoch_has_to_be_told(told: str, state: str) -> None:
+    """The store lost its data: who is told 2500 and subscribes anew has all that came since."""
+    story = good().data_lost()
+    if told == "all":
+        story.unsubscribed("c1", 2500).unsubscribed("c2", 2500).subscribed("c1").subscribed("c2")
+    story.published("d")
+    if told == "all":
+        story.delivered("c1", "d").delivered("c2", "d")
+    assert check(ended(story, "d"), BOUNDS).state == state
+
+
+def test_a_new_epoch_without_anything_in_it_owes_nothing() -> None:
+    """What was accepted last is of the old one, and was there before the client was told."""
+    story = good().data_lost().unsubscribed("c1", 2500).subscribed("c1").unsubscribed("c2", 2500)
+    assert check(ended(story.subscribed("c2")), BOUNDS).state == "valid"
+
+
 def test_an_end_that_nobody_saw_is_unknown() -> None:
     """Without a last word nobody knows what else came."""
     verdict = check(good().final("c1", "c").recorded(), BOUNDS)

@@ -9,7 +9,7 @@ import trio
 from chaos.generator import Publication
 from chaos.history import Published
 from chaos.history_file import HistoryWriter, read
-from chaos.workload.publisher import Address, Publisher
+from chaos.workload.publisher import Address, Head, Publisher
 from tests.chaos.workload.fake_nodes import Serve, accepted, answer, listen, request
 from tests.patience import PATIENCE_S
 
@@ -116,3 +116,12 @@ async def test_another_node_takes_what_a_dead_one_cannot(tmp_path: Path, nursery
         ("invoke", "node-2"),
         ("ok", "node-2"),
     ]
+
+
+def test_the_later_of_two_is_the_head() -> None:
+    """By its offset in one epoch, where answers may overtake each other; by its time after a loss of data."""
+    old = Head("a", "e", 500, sent=2.0)
+    assert Head("b", "e", 501, sent=1.0).follows(old)
+    assert not Head("c", "e", 499, sent=3.0).follows(old)
+    assert Head("d", "f", 3, sent=3.0).follows(old)
+    assert not old.follows(Head("d", "f", 3, sent=3.0))

@@ -145,7 +145,7 @@ async def test_a_connection_that_stays_silent_is_given_up(path: Path, nursery: t
 
 
 def test_who_lacks_what(path: Path) -> None:
-    """Behind is who has less than was accepted in the same epoch, or is not subscribed."""
+    """Behind is who has less than was accepted, is not subscribed, or was not told of another epoch since."""
     with HistoryWriter(path) as history:
         part = Part(Crowd(), history, [], 5.0)
         client = Subscriber("c", "ws", ["history:1", "plain:1"], part, random.Random(1))
@@ -154,6 +154,7 @@ def test_who_lacks_what(path: Path) -> None:
         client.subscribed("plain:1", "", 0, None)
         assert client.lacks({"plain:1": Head("p", "", 0)}) == []
         assert client.lacks({"history:1": Head("p", "e", 8)}) == ["history:1"]
-        assert client.lacks({"history:1": Head("p", "f", 8)}) == []
+        assert client.lacks({"history:1": Head("p", "f", 3, sent=-1.0)}) == []
+        assert client.lacks({"history:1": Head("p", "f", 3, sent=1.0)}) == ["history:1"]
         client.delivered("history:1", "p", 8)
         assert client.lacks({"history:1": Head("p", "e", 8)}) == []
