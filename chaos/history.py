@@ -141,7 +141,7 @@ class Subscribed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="su
         epoch: the answer's; empty on a plain channel.
         offset: the answer's: the position the subscription continues from.
         asked: the position the client asked to recover from, or None.
-        recovered: what the node said; None if it was not asked.
+        recovered: what the node said; None if it said nothing, as it should where it was not asked.
     """
 
     t: float

@@ -1,4 +1,4 @@
-"""False recovery: the cluster said `recovered: true`, and something between was missed."""
+"""False recovery: the cluster said `recovered: true`, or said nothing of it, and something was missed."""
 
 from chaos.checkers.missed import survey
 from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
@@ -9,10 +9,10 @@ NAME = "false_recovered"
 
 
 def check(recorded: Recorded, bounds: Bounds) -> Verdict:
-    """Whoever is told that all was recovered has all, and in the stream it asked for."""
+    """Whoever is not told that something is missing has all, and in the stream it asked for."""
     found = survey(recorded)
     cases = Cases(
-        each.case(recorded, f"recovered from {each.recovery.asked.offset} was said to be complete")
+        each.case(recorded, f"recovered from {each.recovery.asked.offset} {_said(each.recovery)}")
         for each in found.missed
         if each.recovery and each.recovery.asked
     )
@@ -34,5 +34,13 @@ def _other_epochs(recorded: Recorded) -> list[Case]:
         )
         for stream in recorded.judged()
         for _, mark in stream.marks
-        if isinstance(mark, Subscribed) and mark.recovered and mark.asked and mark.asked.epoch != mark.epoch
+        if isinstance(mark, Subscribed)
+        and mark.epoch
+        and mark.asked
+        and mark.recovered is not False
+        and mark.asked.epoch != mark.epoch
     ]
+
+
+def _said(recovery: Subscribed) -> str:
+    return "was said to be complete" if recovery.recovered else "was answered without a word about that"

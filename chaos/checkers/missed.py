@@ -55,7 +55,7 @@ class Survey(NamedTuple):
     Attributes:
         owed: how many deliveries were owed in all.
         stretches: how many stretches there were.
-        recoveries: how many answers said `recovered: true`.
+        recoveries: how many answers to a position did not say `recovered: false`.
         endless: how many streams nobody saw the end of.
         missed: what is missing.
     """

@@ -1,9 +1,9 @@
 """What a client is owed on a history channel: stretches in which the cluster promised to leave nothing out.
 
 A stretch begins at a position: where a new subscription started, or where the client said it had been. It
-goes on over every recovery that the cluster said was complete. It ends when the client is told that
-something is missing (`recovered: false`, unsubscribed, disconnect 3010), when it leaves for good, or with
-the run.
+goes on over every recovery that the cluster said was complete, or of which it said nothing: nobody told the
+client that it was not. It ends when the client is told that something is missing (`recovered: false`,
+unsubscribed, disconnect 3010), when it leaves for good, or with the run.
 """
 
 from typing import Literal, NamedTuple
@@ -28,7 +28,7 @@ class Stretch(NamedTuple):
         last: the index after its last.
         end: signalled (the client was told), left (by its own wish), final (the run ended, and everything
             accepted is owed), unknown (nobody saw the end).
-        recoveries: the answers that said `recovered: true`.
+        recoveries: the answers to a position that did not say `recovered: false`.
     """
 
     began: float
@@ -64,14 +64,15 @@ def stretches(stream: Stream) -> list[Stretch]:
             if not mark.epoch:
                 continue
             away = "unknown"
-            if mark.recovered and current and current.epoch == mark.epoch:
+            recovered = mark.asked is not None and mark.recovered is not False
+            if recovered and current and current.epoch == mark.epoch:
                 current.recoveries.append(mark)
                 continue
             if current:
-                found.append(current.closed(at, "left" if mark.recovered is None else "signalled"))
-            after = mark.asked.offset if mark.recovered and mark.asked else mark.offset
+                found.append(current.closed(at, "left" if mark.asked is None else "signalled"))
+            after = mark.asked.offset if recovered and mark.asked else mark.offset
             current = _Open(mark.t, mark.epoch, after, at)
-            if mark.recovered:
+            if recovered:
                 current.recoveries.append(mark)
         elif current and _signals(mark):
             found.append(current.closed(at, "signalled"))

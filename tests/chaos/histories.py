@@ -79,7 +79,9 @@ class Story:
         )
         return self
 
-    def recovered(self, client: str, after: str | int, *, said: bool = True, epoch: str = "e1") -> "Story":
+    def recovered(
+        self, client: str, after: str | int, *, said: bool | None = True, epoch: str = "e1"
+    ) -> "Story":
         """An answer to a client that asked to recover from after a publication."""
         asked = after if isinstance(after, int) else self.offsets[after]
         offset = asked if said else self.head

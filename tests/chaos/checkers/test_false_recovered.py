@@ -25,6 +25,14 @@ def test_a_recovery_that_left_something_out_is_invalid(got: tuple[str, ...], mis
     assert places(verdict) == [("c1", name, "recovered from 13 was said to be complete") for name in missing]
 
 
+def test_an_answer_without_a_word_promises_as_much() -> None:
+    """The client asked for what it had missed, and was not told that it would not get it."""
+    verdict = check(ended(_away().recovered("c1", "c", said=None).delivered("c1", "e"), "e"), BOUNDS)
+    assert places(verdict) == [("c1", "d", "recovered from 13 was answered without a word about that")]
+    silent = _away().recovered("c1", "c", said=None).delivered("c1", "d", "e")
+    assert check(ended(silent, "e"), BOUNDS).state == "valid"
+
+
 def test_an_unknown_one_at_the_end_is_not_claimed() -> None:
     """Another client has it, but nothing says that it was there when the answer was given."""
     story = good().closed("c1").published("d", outcome="unknown").delivered("c2", "d").connected("c1")

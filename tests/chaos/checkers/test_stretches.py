@@ -37,6 +37,19 @@ def test_other_ends_of_a_session_are_no_signals(code: int) -> None:
     assert _of(story.final("c1", "d")) == [("e1", 10, 0, 4, "final")]
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (None, [("e1", 10, 0, 3, "final")]),
+        (False, [("e1", 10, 0, 3, "signalled"), ("e1", 14, 3, 3, "final")]),
+    ],
+)
+def test_only_who_is_told_is_told(said: bool | None, found: list[object]) -> None:
+    """An answer to a position that says nothing of a recovery is no signal: a head alone tells of no gap."""
+    story = good().closed("c1").connected("c1").published("d").recovered("c1", "c", said=said)
+    assert _of(story.final("c1", "d")) == found
+
+
 def test_leaving_a_channel_by_oneself_is_no_signal() -> None:
     """As with a session."""
     story = good().unsubscribed("c1", -1).recovered("c1", "c").final("c1", "c")
