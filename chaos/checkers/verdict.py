@@ -24,6 +24,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         caught_up_s: until when the last late delivery has to come.
         recovery_p99_s: from losing the session, not by one's own wish, to being subscribed again.
         caught_up_from: what both count from: the injection or the healing of the fault.
+        refusals_max: share of recoveries that may be refused though little was missed and in the same epoch.
+        kept_publications: so few a channel still keeps when a client that missed them comes back.
         settle_s: how long after a healing the cluster may still be busy with it.
         plain_settle_s: how close to the ends of its subscription a client may miss a plain publication.
         connect_rate_max: new sessions a second a node may get while another drains; None: what it says.
@@ -52,6 +54,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     caught_up_s: float = 10.0
     recovery_p99_s: float = 10.0
     caught_up_from: Literal["inject", "heal"] = "heal"
+    refusals_max: float = 0.0
+    kept_publications: int = 250
     settle_s: float = 5.0
     plain_settle_s: float = 1.0
     connect_rate_max: float | None = None

@@ -39,9 +39,24 @@ def test_an_unknown_one_at_the_end_is_not_claimed() -> None:
     assert check(ended(story.recovered("c1", "c"), "c"), BOUNDS).state == "valid"
 
 
-def test_saying_that_it_was_not_recovered_is_valid() -> None:
-    """The truth is no fault."""
-    assert check(ended(_away().recovered("c1", "c", said=False), "e"), BOUNDS).state == "valid"
+def test_a_recovery_that_is_refused_for_nothing_is_invalid() -> None:
+    """Who always says that something is missing is never wrong, and of no use."""
+    refused = ended(_away().recovered("c1", "c", said=False), "e")
+    verdict = check(refused, BOUNDS)
+    assert places(verdict) == [("c1", "", "recovery from 13 was refused, 2 were missed")]
+    assert check(refused, Bounds(refusals_max=1.0)).state == "valid"
+
+
+def test_what_the_channel_does_not_keep_may_be_refused() -> None:
+    """The truth is no fault: more was missed than it has."""
+    refused = ended(_away().recovered("c1", "c", said=False), "e")
+    assert check(refused, Bounds(kept_publications=1)).state == "valid"
+
+
+def test_a_position_of_another_epoch_may_be_refused() -> None:
+    """The data of the old one is lost."""
+    story = good().closed("c1").data_lost().connected("c1").recovered("c1", "c", said=False, epoch="e2")
+    assert check(ended(story), BOUNDS).state == "valid"
 
 
 def test_a_live_gap_is_told_as_that() -> None:

@@ -19,7 +19,11 @@ from tests.chaos.histories import PLAIN, ROOM, Story
 # These clusters are made of deliveries: they have no processes.
 OF_PROCESSES = {"leaks", "harness"}
 BOUNDS = Bounds(
-    delivery_p99_s=1e6, caught_up_s=1e6, recovery_p99_s=1e6, requires=Bounds().requires - OF_PROCESSES
+    delivery_p99_s=1e6,
+    caught_up_s=1e6,
+    recovery_p99_s=1e6,
+    refusals_max=1.0,  # so that what a refusal ends is seen
+    requires=Bounds().requires - OF_PROCESSES,
 )
 CLIENTS = ("c0", "c1", "c2")
 
