@@ -42,7 +42,13 @@ class Part(NamedTuple):
 
 
 class Target(Protocol):
-    """A cluster under test. Names that are not known raise KeyError."""
+    """A cluster under test. Names that are not known raise KeyError.
+
+    Attributes:
+        stop_max_s: seconds that a node may take from being asked to stop to its end.
+    """
+
+    stop_max_s: float
 
     @property
     def links(self) -> Mapping[str, Proxy]:
@@ -61,7 +67,11 @@ class Target(Protocol):
         """End a part as `kill -9` does, and wait until it is gone."""
 
     async def terminate(self, name: str) -> None:
-        """Ask a part to stop in order, and wait until it has."""
+        """Ask a part to stop in order, and wait until it has.
+
+        Raises:
+            Failed: it does not.
+        """
 
     async def pause(self, name: str) -> None:
         """Stop a part where it stands (SIGSTOP): its sockets stay open."""

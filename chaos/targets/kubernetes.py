@@ -24,6 +24,7 @@ _BROADCAST = (sys.executable, "-P", "-m", "deploy.cli")
 # A drain, and another pod's start with its image.
 _READY_MAX_S = 300.0
 _POLL_S = 0.5
+_GRACE_S = 30  # of pods for which nobody says it
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 
 
@@ -46,12 +47,14 @@ class Kubernetes:
 
     Attributes:
         nodes: see above.
+        stop_max_s: see Target; what the Deployment gives its pods.
     """
 
     def __init__(self, api: Api, name: str, nodes: int) -> None:
         self._api = api
         self._name = name
         self.nodes = nodes
+        self.stop_max_s = 0.0
         self._owners: dict[Kind, str] = {
             "node": f"apps/deployments/{name}",
             "coordinator": f"apps/deployments/{name}-coordinator",
@@ -110,8 +113,10 @@ class Kubernetes:
                 continue
             labels = owner["spec"]["selector"]["matchLabels"]
             self._labels[kind] = ",".join(f"{key}={value}" for key, value in labels.items())
-            container = owner["spec"]["template"]["spec"]["containers"][0]
-            self._ports[kind] = container["ports"][0]["containerPort"]
+            pod = owner["spec"]["template"]["spec"]
+            self._ports[kind] = pod["containers"][0]["ports"][0]["containerPort"]
+            if kind == "node":
+                self.stop_max_s = float(pod.get("terminationGracePeriodSeconds", _GRACE_S))
         if "node" not in self._labels:
             raise Failed(f"there is no Deployment {self._name} in namespace {self._api.namespace}")
         if "coordinator" in self._labels:

@@ -29,6 +29,9 @@ CONFIG = Path(__file__).with_name("local.yaml")
 _BROADCAST = (sys.executable, "-P", "-m", "deploy.cli")
 _READY_MAX_S = 60.0
 _STOP_MAX_S = 15.0
+# A node's own limit is `shutdown.timeout`, by default so long; the margin shows that it did not keep it.
+_SHUTDOWN_S = 30.0
+_MARGIN_S = 15.0
 _POLL_S = 0.05
 
 
@@ -43,7 +46,12 @@ class Local:
         chance: of the proxies.
         ready_file: of a cluster that runs; None to start one.
         consul: whether the catalog is in Consul; its agent is then a part of the run.
+
+    Attributes:
+        stop_max_s: see Target.
     """
+
+    stop_max_s = _SHUTDOWN_S
 
     def __init__(
         self,
@@ -222,7 +230,13 @@ class Local:
             os.kill(part.pid, number)
         except ProcessLookupError:
             return
+        patience_s = self.stop_max_s + _MARGIN_S
+        with trio.move_on_after(patience_s):
+            await gone(part.pid)
+            return
+        os.kill(part.pid, signal.SIGKILL)
         await gone(part.pid)
+        raise Failed(f"{name} had not ended {patience_s:.0f} s after {number.name}, and was killed")
 
     async def pause(self, name: str) -> None:
         """See Target."""

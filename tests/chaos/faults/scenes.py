@@ -15,6 +15,8 @@ from chaos.workload.spec import Command, NodeAddress
 class FakeTarget:
     """See chaos.targets.interface.Target."""
 
+    stop_max_s = 40.0
+
     def __init__(self) -> None:
         self.done: list[tuple[str, ...]] = []
         self.links: Mapping[str, Proxy] = {}

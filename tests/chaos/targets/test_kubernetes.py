@@ -30,7 +30,8 @@ class FakeApi(Api):
         self._made = 0
         for name, replicas, component in ((NAME, nodes, "node"), (f"{NAME}-nats", 3, "nats")):
             container = {"ports": [{"containerPort": 8000}]}
-            template = {"metadata": {}, "spec": {"containers": [container]}}
+            pod = {"containers": [container], "terminationGracePeriodSeconds": 70}
+            template = {"metadata": {}, "spec": pod}
             spec = {
                 "replicas": replicas,
                 "selector": {"matchLabels": {"is": component}},
@@ -116,6 +117,7 @@ async def test_parts_are_pods(autojump_clock: Any, nursery: trio.Nursery) -> Non
     assert [address.name for address in target.addresses()] == [part.name for part in target.parts("node")]
     assert target.addresses()[0].port == 8000
     assert target.parts("coordinator") == []
+    assert target.stop_max_s == 70.0
 
 
 @pytest.mark.parametrize(
