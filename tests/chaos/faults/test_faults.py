@@ -68,10 +68,13 @@ async def test_chance_hits_where_most_clients_are(nursery: trio.Nursery) -> None
     assert cluster.done == [("kill", "grpc-1")]
 
 
-async def test_a_drain_says_who_has_to_be_empty_by_when(nursery: trio.Nursery) -> None:
-    """The judge compares the node with its deadline."""
-    fault = FAULTS["node-drain"](scene(nursery)[0], "node-1")
-    assert (fault.node, fault.drain_deadline_s) == ("node-1", 30.0)
+@pytest.mark.parametrize(("name", "deadline_s"), [("node-drain", 30.0), ("node-term", 40.0)])
+async def test_a_drain_says_who_has_to_be_empty_by_when(
+    nursery: trio.Nursery, name: str, deadline_s: float
+) -> None:
+    """The judge compares the node with its deadline, an operator's or its own when it is told to stop."""
+    fault = FAULTS[name](scene(nursery)[0], "node-1")
+    assert (fault.node, fault.drain_deadline_s) == ("node-1", deadline_s)
 
 
 async def test_clients_are_told(nursery: trio.Nursery) -> None:
