@@ -72,9 +72,8 @@ class Rig:
         self._nursery = nursery
         self._history = HistoryWriter(directory / "runner.jsonl")
         self._workload = workload_of(settings, target.addresses())
-        self._chance = random.Random(f"{settings.seed}/runner")  # noqa: S311 - no secret
         self._faults: dict[str, Fault] = {}
-        self._scene = Scene(target, self, self._chance, nursery, self._workload.channels)
+        self._injected = 0
         self.worker = Worker(self._spec(), directory)
         self.failures: list[str] = []
         self.verdicts: list[Verdict] | None = None
@@ -129,7 +128,7 @@ class Rig:
         """
         self.begin_faults()
         try:
-            fault = FAULTS[name](self._scene, target)
+            fault = FAULTS[name](self._scene(), target)
         except Skipped as skipped:
             self._skip(f"{name} {target}".strip(), skipped, optional=optional)
             return name
@@ -152,6 +151,15 @@ class Rig:
             self._history.write(FaultChanged(time.monotonic(), fault.name, "heal", slow=fault.slow))
             self._skip(fault.name, skipped, optional=optional)
         return fault.name
+
+    def _scene(self) -> Scene:
+        """Where the next fault happens, with chance of its own.
+
+        What a fault draws while it is in force depends on times: no other one may notice how much that was.
+        """
+        self._injected += 1
+        chance = random.Random(f"{self.settings.seed}/fault-{self._injected}")  # noqa: S311 - no secret
+        return Scene(self.target, self, chance, self._nursery, self._workload.channels)
 
     def _skip(self, name: str, why: Skipped, *, optional: bool) -> None:
         if not optional:

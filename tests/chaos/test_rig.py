@@ -6,6 +6,8 @@ import pytest
 import trio
 import trio.testing
 
+from chaos.faults.catalogue import FAULTS
+from chaos.faults.interface import BaseFault, Scene
 from chaos.history import FaultChanged, Note, Phase, Rebalance, Run
 from chaos.history_file import read
 from chaos.rig import Rig, workload_of
@@ -76,6 +78,37 @@ async def test_what_the_cluster_fails_to_do_counts_against_it(tmp_path: Path, nu
     assert "node-1 did not become ready" in [
         record.text for record in written(made) if isinstance(record, Note)
     ]
+
+
+class Greedy(BaseFault):
+    """Draws as often as its target says while it is in force."""
+
+    def __init__(self, scene: Scene, target: str) -> None:
+        super().__init__(scene, "greedy")
+        self._draws = int(target)
+
+    async def inject(self) -> None:
+        for _ in range(self._draws):
+            self.scene.chance.random()
+
+    async def heal(self) -> None:
+        """Nothing is left of it."""
+
+
+async def test_what_a_fault_draws_changes_no_other_one(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood makes as many connections as there is time for: the seed hits the same parts all the same."""
+    monkeypatch.setitem(FAULTS, "greedy", Greedy)
+    hit = []
+    for draws in ("0", "17"):
+        directory = tmp_path / draws
+        directory.mkdir()
+        made = rig(directory, nursery)
+        await made.inject("greedy", draws)
+        hit.append([await made.inject(name) for name in ("node-kill", "nats-kill", "node-hang", "node-term")])
+        made._history.close(0.0)
+    assert hit[0] == hit[1]
 
 
 class Mortal(FakeTarget):
