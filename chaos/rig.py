@@ -143,13 +143,13 @@ class Rig:
             )
         )
         self._faults[fault.name] = fault
-        try:
-            with self.noting_failure():
+        with self.noting_failure():
+            try:
                 await fault.inject()
-        except Skipped as skipped:
-            del self._faults[fault.name]
-            self._history.write(FaultChanged(time.monotonic(), fault.name, "heal", slow=fault.slow))
-            self._skip(fault.name, skipped, optional=optional)
+            except Skipped as skipped:
+                del self._faults[fault.name]
+                self._history.write(FaultChanged(time.monotonic(), fault.name, "heal", slow=fault.slow))
+                self._skip(fault.name, skipped, optional=optional)
         return fault.name
 
     def _scene(self) -> Scene:
@@ -239,10 +239,13 @@ class Rig:
 
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
-        """Note what the cluster fails to do, and go on: it counts against it at the end."""
+        """Note what the cluster fails to do, and go on: it counts against it at the end.
+
+        What was broken has to be put right: that a part which it takes is not there is a failure too.
+        """
         try:
             yield
-        except Failed as failed:
+        except (Failed, Skipped) as failed:
             self.failures.append(str(failed))
             self.note(str(failed))
 

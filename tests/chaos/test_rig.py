@@ -12,7 +12,7 @@ from chaos.history import FaultChanged, Note, Phase, Rebalance, Run
 from chaos.history_file import read
 from chaos.rig import Rig, workload_of
 from chaos.settings import Settings
-from chaos.targets.interface import Failed
+from chaos.targets.interface import Failed, Skipped
 from chaos.workload.spec import NodeAddress
 from chaos.workload.transports import GRPC, TRANSPORTS
 from tests.chaos.faults.scenes import FakeTarget
@@ -78,6 +78,27 @@ async def test_what_the_cluster_fails_to_do_counts_against_it(tmp_path: Path, nu
     assert "node-1 did not become ready" in [
         record.text for record in written(made) if isinstance(record, Note)
     ]
+
+
+class Leaderless(FakeTarget):
+    """A cluster that nobody operates: no coordinator came back."""
+
+    async def operate(self, *arguments: str) -> str:
+        if arguments[0] == "undrain":
+            raise Skipped("there is no coordinator")
+        return await super().operate(*arguments)
+
+
+async def test_what_cannot_be_healed_counts_against_the_cluster(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """A run that has begun is judged, whatever is missing at its end."""
+    made = rig(tmp_path, nursery, Leaderless())
+    await made.inject("node-drain", "node-1")
+    await made.heal_everything()
+    assert made.failures == ["there is no coordinator"]
+    assert made.in_force == ()
+    assert [each.phase for each in written(made) if isinstance(each, FaultChanged)][-1] == "heal"
 
 
 class Greedy(BaseFault):
