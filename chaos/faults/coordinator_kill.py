@@ -1,4 +1,4 @@
-"""The coordinator that leads dies: SIGKILL. It is started again on the same ports."""
+"""The coordinator that leads dies: SIGKILL, and no client may notice. It comes back on the same ports."""
 
 from chaos.faults.choice import one_of
 from chaos.faults.interface import BaseFault, Scene
@@ -11,6 +11,8 @@ class CoordinatorKill(BaseFault):
         scene: where it happens.
         target: the coordinator; "" for the one that leads when it comes to it.
     """
+
+    slow = True
 
     def __init__(self, scene: Scene, target: str) -> None:
         self._part = target

@@ -77,6 +77,12 @@ async def test_a_drain_says_who_has_to_be_empty_by_when(
     assert (fault.node, fault.drain_deadline_s) == ("node-1", deadline_s)
 
 
+@pytest.mark.parametrize("name", ["coordinator-kill", "consul-kill"])
+async def test_what_is_in_no_messages_way_must_not_be_noticed(nursery: trio.Nursery, name: str) -> None:
+    """Its death excuses no loss and no broken session."""
+    assert FAULTS[name](scene(nursery)[0], "").slow
+
+
 async def test_clients_are_told(nursery: trio.Nursery) -> None:
     """Slow clients come and are hastened; a storm breaks the share that was asked for."""
     where, _, clients = scene(nursery)
