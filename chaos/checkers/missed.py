@@ -5,8 +5,9 @@ it, since only what is stored has an offset. A publication whose acknowledgement
 where the second says so, and then only between others: that is a gap, not a loss.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from chaos.checkers.stretches import Stretch, stretches
@@ -68,13 +69,31 @@ class Survey(NamedTuple):
 
 
 class _Stored:
-    """What a channel's stream holds, by offset."""
+    """What a channel's stream holds, by offset.
 
-    __slots__ = ("numbers", "offsets")
+    Args:
+        recorded: the history.
+        found: the numbers of publications by their offsets.
+    """
 
-    def __init__(self, found: dict[int, int]) -> None:
+    __slots__ = ("_lowest", "_sent", "numbers", "offsets")
+
+    def __init__(self, recorded: Recorded, found: dict[int, int]) -> None:
         self.offsets = sorted(found)
         self.numbers = [found[offset] for offset in self.offsets]
+        by_time = sorted((recorded.publications[found[offset]].invoked or 0.0, offset) for offset in found)
+        self._sent = [sent for sent, _ in by_time]
+        # The lowest offset from each one on.
+        self._lowest = [*accumulate((offset for _, offset in reversed(by_time)), min)][::-1]
+
+    def owed_from(self, stretch: Stretch) -> int:
+        """The index of the first that a stretch owes: above its position, and above any that it may have.
+
+        What is sent after an answer is stored behind every position that can have been answered.
+        """
+        low = bisect_right(self.offsets, stretch.after)
+        later = bisect_right(self._sent, stretch.began)
+        return min(low, bisect_left(self.offsets, self._lowest[later])) if later < len(self._sent) else low
 
 
 def survey(recorded: Recorded) -> Survey:
@@ -116,7 +135,7 @@ def _stored(recorded: Recorded, read: list[tuple[Stream, list[Stretch]]]) -> dic
             for at in range(stretch.first, stretch.last):
                 if stream.numbers[at] in open_:
                     held.setdefault(stream.offsets[at], stream.numbers[at])
-    return {place: _Stored(held) for place, held in found.items()}
+    return {place: _Stored(recorded, held) for place, held in found.items()}
 
 
 def _elsewhere(
@@ -142,11 +161,16 @@ def _elsewhere(
 
 
 def _range(held: _Stored, stream: Stream, stretch: Stretch) -> tuple[int, int]:
-    """What is owed, as indexes: to the end of the stream if the run ended, else to the last delivery."""
-    low = bisect_right(held.offsets, stretch.after)
+    """What is owed, as indexes: to the end of the stream if the run ended, else as far as the client got.
+
+    That is its last delivery, or where an answer to a recovery said that it stands.
+    """
+    low = held.owed_from(stretch)
     if stretch.end == "final":
         return low, len(held.offsets)
-    return low, bisect_right(held.offsets, max(stream.offsets[stretch.first : stretch.last], default=-1))
+    delivered = max(stream.offsets[stretch.first : stretch.last], default=-1)
+    answered = max((recovery.offset for recovery in stretch.recoveries), default=-1)
+    return low, bisect_right(held.offsets, max(delivered, answered))
 
 
 def _missed(

@@ -3,6 +3,7 @@
 import pytest
 
 from chaos.checkers.lost import check
+from chaos.history import Position, Subscribed
 from tests.chaos.histories import BOUNDS, PLAIN, ROOM, Story, ended, good, places
 
 
@@ -103,6 +104,38 @@ def test_another_stream_owes_nothing_of_the_old_one() -> None:
     """After a new epoch the old offsets mean nothing."""
     story = good().closed("c1").connected("c1").recovered("c1", "c", said=False, epoch="e2")
     assert check(ended(story), BOUNDS).state == "valid"
+
+
+@pytest.mark.parametrize(("behind", "state"), [(0, "valid"), (-3, "invalid")])
+def test_a_position_ahead_of_the_channel_excuses_nothing(behind: int, state: str) -> None:
+    """Other channels may have taken it that far; but what is sent since then is stored behind it."""
+    story = Story().connected("c1").connected("c2", "node-2").subscribed("c1")
+    story.head += 40
+    story.subscribed("c2").head += behind
+    story.published("a", "b").delivered("c1", "a", "b")
+    if not behind:
+        story.delivered("c2", "a", "b")
+    verdict = check(ended(story, "b"), BOUNDS)
+    assert verdict.state == state
+    missed = [("c2", "a"), ("c2", "b")] if behind else []
+    assert [(case.client, case.id) for case in verdict.evidence] == missed
+
+
+def test_what_a_recovery_took_the_client_past_is_lost_though_it_is_told_later() -> None:
+    """It was said to stand at the head, and got nothing of what lay before."""
+    story = good().closed("c1").published("d", "e").delivered("c2", "d", "e").connected("c1")
+    past = Position("e1", story.offsets["c"])
+    story.tell(Subscribed(story.wait(0.1).t, "c1", ROOM, "e1", story.head, past, recovered=True))
+    story.unsubscribed("c1", 2500).subscribed("c1")
+    verdict = check(ended(story, "e"), BOUNDS)
+    assert [(case.client, case.id) for case in verdict.evidence] == [("c1", "d"), ("c1", "e")]
+
+
+def test_what_was_still_to_come_when_the_client_was_told_is_not_lost() -> None:
+    """The recovery was answered with where it goes on from: what lies behind had not been promised yet."""
+    story = good().closed("c1").published("d", "e").delivered("c2", "d", "e").connected("c1")
+    story.recovered("c1", "c").closed("c1").connected("c1").recovered("c1", "c", said=False)
+    assert check(ended(story, "e"), BOUNDS).state == "valid"
 
 
 def test_a_client_that_is_served_in_another_epoch_lost_what_came_since() -> None:
