@@ -72,9 +72,9 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_attempt", "_avoided", "_chance", "_dialog", "_heard", "_joined_by", "_left", "_name", "_node",
-        "_part",
-        "_slow", "_sock", "_transport", "_unsent", "_wish", "deliveries", "live", "positions", "sessions",
+        "_attempt", "_avoided", "_banned", "_chance", "_dialog", "_heard", "_joined_by", "_left", "_name",
+        "_node", "_part", "_slow", "_sock", "_transport", "_unsent", "_wish", "deliveries", "live",
+        "positions", "sessions",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +105,7 @@ class Subscriber:
         self._heard = 0.0
         self._joined_by = 0.0
         self._left = False
+        self._banned = False
         part.history.write(Client(part.crowd.now(), name, role))
 
     @property
@@ -114,7 +115,7 @@ class Subscriber:
 
     @property
     def wanted(self) -> bool:
-        """Whether it means to be connected."""
+        """Whether it means to be connected; a node that sends it away for good takes nothing from that."""
         return not self._left
 
     @property
@@ -125,8 +126,8 @@ class Subscriber:
     # --- connecting ----------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Open a connection to some node; nothing happens if the client has left or is connected."""
-        if self._left or self._sock is not None:
+        """Open a connection to some node; nothing happens if it has left, was banned, or is connected."""
+        if self._left or self._banned or self._sock is not None:
             return
         now = self._part.crowd.now()
         node = self._node = self._choose()
@@ -294,9 +295,8 @@ class Subscriber:
         self.live.clear()
         now = crowd.now()
         self._note("closed", now, code, reason)
-        terminal = any(code in codes for codes in _TERMINAL)
-        if self._left or terminal:
-            self._left = True
+        self._banned = any(code in codes for codes in _TERMINAL)
+        if self._left or self._banned:
             return
         self._avoided = self._node.name
         if was_live:

@@ -46,7 +46,7 @@ class Watched:
         with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.crowd.run)
-                while self.client.deliveries < reached and self.client.wanted:
+                while self.client.deliveries < reached and not self.client._banned:
                     await trio.testing.wait_all_tasks_blocked(0.01)
                 nursery.cancel_scope.cancel()
 
@@ -108,12 +108,17 @@ async def test_a_client_comes_back_elsewhere_with_its_position(path: Path, nurse
 
 
 async def test_a_client_that_is_not_wanted_does_not_come_back(path: Path, nursery: trio.Nursery) -> None:
-    """Codes from 3500 are terminal (protocol reference, section 5.3)."""
+    """Codes from 3500 are terminal (protocol reference, section 5.3); it is missed all the same."""
     node = await listen(nursery, "node-1", joining(BANNED, asked=[]))
     watched = Watched(path, [node])
     watched.client.connect()
     await watched.until(1)
-    assert not watched.client.wanted
+    watched.client.connect()
+    assert watched.client._sock is None
+    assert watched.client.wanted
+    assert watched.client.lacks({}) == ["history:1"]
+    watched.client.leave()
+    assert watched.client.lacks({}) == []
     watched.records()
 
 
