@@ -1,13 +1,12 @@
 """Late: deliveries, and catching up after a fault, that took longer than they may; clients that never did."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from chaos.checkers.stretches import LEFT
+from chaos.checkers.absences import Refused, absences, away_s, refusals
 from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
-from chaos.history import Final, Session, Subscribed
+from chaos.history import Final, Subscribed
 from chaos.lags import lags, percentiles, quiet, together
-from chaos.recorded import Disturbance, Recorded, Stream
+from chaos.recorded import Disturbance, Recorded
 
 NAME = "late"
 
@@ -84,19 +83,12 @@ def _since(disturbance: Disturbance, bounds: Bounds) -> float:
     return disturbance.ended if from_healing else disturbance.began
 
 
-class _Refused(NamedTuple):
-    """A client on its way back was turned away, or cut off again; times in seconds."""
-
-    away: float  # since when it had not been subscribed
-    t: float
-
-
 class _Late(NamedTuple):
     """A delivery that took long; times in seconds."""
 
     sent: float
     delivered: float
-    refusals: list[_Refused]  # all of its stream
+    refusals: list[Refused]  # all of its stream
 
 
 def _holder(bounds: Bounds, disturbances: list[Disturbance], at: int, late: _Late) -> int:
@@ -118,50 +110,19 @@ def _late(recorded: Recorded, late_s: float) -> list[_Late]:
     invoked = [float("inf") if each.invoked is None else each.invoked for each in recorded.publications]
     late: list[_Late] = []
     for stream in recorded.healthy():
-        refusals = list(_refusals(stream))
+        refused = list(refusals(stream))
         found = [
-            _Late(invoked[number], t, refusals)
+            _Late(invoked[number], t, refused)
             for t, number in zip(stream.times, stream.numbers, strict=True)
             if t - invoked[number] > late_s
         ]
-        own = [absence for absence in _absences(stream) if absence.own] if found else []
+        own = [absence for absence in absences(stream) if absence.own] if found else []
         late += [
             each
             for each in found
-            if not any(one.began <= each.delivered and each.sent <= one.ended for one in own)
+            if each.delivered - each.sent - away_s(own, each.sent, each.delivered) > late_s
         ]
     return late
-
-
-class _Absence(NamedTuple):
-    """From when a client lost its session until it was subscribed again, seconds."""
-
-    began: float
-    ended: float
-    own: bool  # it left by itself: nobody else made it wait
-
-
-def _absences(stream: Stream) -> Iterator[_Absence]:
-    closed: Session | None = None
-    for _, mark in stream.marks:
-        if isinstance(mark, Subscribed):
-            if closed:
-                yield _Absence(closed.t, mark.t, closed.code == LEFT)
-            closed = None
-        elif isinstance(mark, Session) and mark.phase == "closed" and closed is None:
-            closed = mark
-
-
-def _refusals(stream: Stream) -> Iterator[_Refused]:
-    away: float | None = None
-    for _, mark in stream.marks:
-        if isinstance(mark, Subscribed):
-            away = None
-        elif isinstance(mark, Session) and mark.phase == "closed":
-            if away is None:
-                away = mark.t
-            elif mark.code != LEFT:
-                yield _Refused(away, mark.t)
 
 
 def _recoveries(recorded: Recorded, bounds: Bounds) -> list[float]:
@@ -169,7 +130,7 @@ def _recoveries(recorded: Recorded, bounds: Bounds) -> list[float]:
     disturbances = recorded.disturbances() if bounds.caught_up_from == "heal" else []
     took = []
     for stream in recorded.healthy():
-        for absence in _absences(stream):
+        for absence in absences(stream):
             held = [
                 each.ended
                 for each in disturbances

@@ -71,6 +71,34 @@ def test_a_client_that_went_by_itself_made_itself_wait(code: int, state: str) ->
     assert check(ended(story, "d"), Bounds(caught_up_from="inject")).state == state
 
 
+def _moved(refused_s: float) -> Story:
+    """A client that leaves by itself, and is refused for so long."""
+    story = good().wait(2.0).closed("c1", -1).published("d").delivered("c2", "d").wait(0.1)
+    if refused_s:
+        story.closed("c1", reason="HTTP 503").wait(refused_s)
+    return story.connected("c1", "node-2").recovered("c1", "c").delivered("c1", "d")
+
+
+def test_a_client_that_went_by_itself_is_not_kept_away_by_itself() -> None:
+    """Where it is refused its own doing ends: from there on it has to be let in like any other."""
+    bounds = Bounds(delivery_p99_s=20.0)
+    assert check(ended(_moved(0.0), "d"), bounds).measured["recovery_p99_s"] == 0.0
+    assert check(ended(_moved(9.0), "d"), bounds).state == "valid"
+    verdict = check(ended(_moved(11.0), "d"), bounds)
+    assert [case.what for case in verdict.evidence] == [
+        "p99 of coming back after being cut off is 11.030 s, 10 at most"
+    ]
+
+
+def test_what_a_fault_refused_to_a_client_that_went_by_itself_is_late() -> None:
+    """The fault held it up, and not its wish to go elsewhere."""
+    story = good().wait(2.0).fault("node-kill").closed("c1", -1).published("d").delivered("c2", "d").wait(0.1)
+    story.closed("c1", reason="ECONNREFUSED").healed("node-kill").wait(12.0)
+    story.connected("c1", "node-2").recovered("c1", "c").delivered("c1", "d")
+    found = caught_up(ended(story, "d"), BOUNDS)
+    assert [after for _, after in found] == [pytest.approx(12.0, abs=0.1)]
+
+
 def _cut_off(away_s: float, code: int = 0) -> Story:
     return good().wait(2.0).closed("c1", code).wait(away_s).connected("c1").recovered("c1", "c")
 
