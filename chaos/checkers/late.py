@@ -1,23 +1,29 @@
 """Late: deliveries, and catching up after a fault, that took longer than they may; clients that never did."""
 
+from collections.abc import Iterator
+from math import inf
+from operator import sub
 from typing import NamedTuple
 
 from chaos.checkers.absences import Refused, absences, away_s, refusals
-from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude
+from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude, delivery_case
 from chaos.history import Final, Subscribed
 from chaos.lags import lags, percentiles, quiet, together
 from chaos.recorded import Disturbance, Recorded
 
 NAME = "late"
+_SAMPLED_S = 2.0
 
 
 def check(recorded: Recorded, bounds: Bounds) -> Verdict:
-    """Deliveries are quick in quiet seconds; after a fault all catch up soon; nobody is left behind."""
+    """Deliveries are quick in quiet seconds, none stalls, all catch up after a fault, none is left behind."""
     found = lags(recorded, recorded.healthy())
     calm = together(found, quiet(found, recorded, recorded.disturbances(settle_s=bounds.settle_s)))
     p50, p99, most = percentiles(calm, 0.5, 0.99, 1.0)
     cases = Cases(_left_behind(recorded))
     _hold("deliveries in quiet seconds", p99, bounds.delivery_p99_s, cases)
+    for case in _stalls(recorded, bounds):
+        cases.add(case)
     slowest = 0.0
     for disturbance, caught_up_s in caught_up(recorded, bounds):
         slowest = max(slowest, caught_up_s)
@@ -51,6 +57,34 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
 def _hold(what: str, p99: float, bound: float, cases: Cases) -> None:
     if p99 > bound:
         cases.add(Case(f"p99 of {what} is {p99:.3f} s, {bound:g} at most"))
+
+
+def _stalls(recorded: Recorded, bounds: Bounds) -> Iterator[Case]:
+    """Single deliveries that nothing excuses: no fault, no absence of the client, no pause of the harness."""
+    disturbances = recorded.disturbances(settle_s=bounds.settle_s)
+    accepted = [each.ended if each.accepted else inf for each in recorded.publications]
+    for stream in recorded.healthy():
+        waited = map(sub, stream.times, map(accepted.__getitem__, stream.numbers))
+        for at, waited_s in enumerate(waited):
+            if waited_s <= bounds.delivery_max_s:
+                continue
+            ended = stream.times[at]
+            began = ended - waited_s
+            excused_s = away_s(absences(stream), began, ended) + _paused_s(recorded, began, ended)
+            disturbed = any(each.began <= ended and began <= each.ended for each in disturbances)
+            if waited_s - excused_s > bounds.delivery_max_s and not disturbed:
+                yield delivery_case(recorded, stream, at, f"came {waited_s:.1f} s after it was accepted")
+
+
+def _paused_s(recorded: Recorded, began: float, ended: float) -> float:
+    """How long the harness itself stood still; it says so up to a sample later."""
+    return sum(
+        sample.loop_lag_s or 0.0
+        for samples in recorded.samples.values()
+        if samples[0].kind == "harness"
+        for sample in samples
+        if began <= sample.t <= ended + _SAMPLED_S
+    )
 
 
 def caught_up(recorded: Recorded, bounds: Bounds) -> list[tuple[Disturbance, float]]:

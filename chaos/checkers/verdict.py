@@ -20,6 +20,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         requires: verdicts that are unknown if there was nothing to judge; the others are valid then.
         delivery_p99_s: from publishing to delivery, while no fault is in force.
+        delivery_max_s: from being accepted to any one delivery, while nothing is broken and the client there.
         late_s: a delivery that takes longer belongs to catching up.
         caught_up_s: until when the last late delivery has to come.
         recovery_p99_s: from losing the session, not by one's own wish, to being subscribed again.
@@ -50,6 +51,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         {"lost", "duplicated", "reordered", "invented", "unsignalled_gap", "late", "leaks", "harness"}
     )
     delivery_p99_s: float = 0.5
+    delivery_max_s: float = 10.0
     late_s: float = 1.0
     caught_up_s: float = 10.0
     recovery_p99_s: float = 10.0

@@ -4,8 +4,8 @@ import pytest
 
 from chaos.checkers.late import caught_up, check
 from chaos.checkers.verdict import Bounds
-from chaos.history import Client
-from tests.chaos.histories import BOUNDS, ZERO, Story, ended, good
+from chaos.history import Client, Published, Record, Sample
+from tests.chaos.histories import BOUNDS, ZERO, Story, ended, good, places
 
 
 def test_prompt_deliveries_are_valid() -> None:
@@ -22,6 +22,43 @@ def test_slow_deliveries_in_quiet_times_are_invalid() -> None:
     assert verdict.state == "invalid"
     assert verdict.evidence[0].what.startswith("p99 of deliveries in quiet seconds is 0.6")
     assert check(ended(story, "d"), Bounds(delivery_p99_s=1.0)).state == "valid"
+
+
+def _stall(excuse: str) -> Story:
+    """Hundreds of prompt deliveries, and one that comes 25 s after it was accepted."""
+    story = good().wait(2.0).published("d").delivered("c2", "d").wait(1.0)
+    match excuse:
+        case "a fault":
+            story.fault("node-kill").healed("node-kill").wait(24.0)
+        case "an absence":
+            story.closed("c1").wait(24.0).connected("c1").recovered("c1", "c")
+        case "a pause of the harness":
+            story.wait(24.0).tell(Sample(story.t, "workload-1", "harness", loop_lag_s=20.0))
+        case "no answer":
+            story.records = [each for each in story.records if not _answer_to(each, "d")]
+            story.wait(24.0)
+        case _:
+            story.wait(24.0)
+    story.delivered("c1", "d")
+    for number in range(200):
+        story.published(f"m{number}").delivered("c1", f"m{number}").delivered("c2", f"m{number}")
+    return story
+
+
+def _answer_to(record: Record, name: str) -> bool:
+    return isinstance(record, Published) and (record.id, record.phase) == (name, "ok")
+
+
+def test_a_single_delivery_that_stalls_is_invalid() -> None:
+    """Hundreds of others do not make up for it."""
+    verdict = check(ended(_stall("nothing"), "m199"), BOUNDS)
+    assert places(verdict) == [("c1", "d", "came 25.0 s after it was accepted")]
+
+
+@pytest.mark.parametrize("excuse", ["a fault", "an absence", "a pause of the harness", "no answer"])
+def test_a_delivery_that_was_held_up_is_no_stall(excuse: str) -> None:
+    """Something was broken, the client was away, nobody looked, or it was stored only then."""
+    assert check(ended(_stall(excuse), "m199"), Bounds(recovery_p99_s=30.0)).state == "valid"
 
 
 def test_slow_deliveries_while_a_fault_is_in_force_are_not_judged_as_quiet() -> None:
