@@ -132,6 +132,9 @@ class Rig:
         except Skipped as skipped:
             self._skip(f"{name} {target}".strip(), skipped, optional=optional)
             return name
+        if fault.name in self._faults:
+            self._skip(fault.name, Skipped("it is in force already"), optional=optional)
+            return fault.name
         self._history.write(
             FaultChanged(
                 time.monotonic(),

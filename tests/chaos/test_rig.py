@@ -80,6 +80,19 @@ async def test_what_the_cluster_fails_to_do_counts_against_it(tmp_path: Path, nu
     ]
 
 
+async def test_a_fault_that_is_in_force_is_not_brought_about_again(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """Healed once it is over: nothing of it stays in force to excuse the rest of the run."""
+    made = rig(tmp_path, nursery)
+    for _ in range(2):
+        await made.inject("node-hang", "node-1")
+    await made.heal_everything()
+    assert made.failures == ["node-hang node-1 was skipped: it is in force already"]
+    faults = [record.phase for record in written(made) if isinstance(record, FaultChanged)]
+    assert faults == ["inject", "skipped", "healing", "heal"]
+
+
 class Leaderless(FakeTarget):
     """A cluster that nobody operates: no coordinator came back."""
 
