@@ -20,6 +20,7 @@ from tests.chaos.histories import PLAIN, ROOM, Story
 OF_PROCESSES = {"leaks", "harness"}
 BOUNDS = Bounds(
     delivery_p99_s=1e6,
+    delivery_max_s=1e6,
     caught_up_s=1e6,
     recovery_p99_s=1e6,
     refusals_max=1.0,  # so that what a refusal ends is seen
