@@ -67,13 +67,11 @@ class Client(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="client
         client: its name, unique in the run.
         role: healthy; slow (reads late; still owed every message, but not in time); hostile (never reads, or
             floods: owed nothing).
-        recovers: whether it asks for recovery; without, a break of its session ends what it is owed.
     """
 
     t: float
     client: str
     role: Role = "healthy"
-    recovers: bool = True
 
 
 class Published(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="pub"):

@@ -30,7 +30,7 @@ from chaos.history_file import CutShortError, HistoryWriter, read
 ONE_OF_EACH: list[Record] = [
     Run(1.0, "node-crash", 7, "broadcast chaos run node-crash --seed 7"),
     Phase(1.5, "load"),
-    Client(2.0, "c1", "slow", recovers=False),
+    Client(2.0, "c1", "slow"),
     Published(3.0, "ok", "p1-1", "p1", "room:1", "node-1", 17, "e1"),
     Session(4.0, "c1", "websocket", "node-2", "closed", 3001, "shutdown"),
     Subscribed(5.0, "c1", "room:1", "e1", 17, Position("e1", 12), recovered=True),
