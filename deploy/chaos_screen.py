@@ -82,6 +82,7 @@ def _rows(view: View) -> list[tuple[str, str]]:
         rows += [
             ("clients", f"{status.live}/{status.clients}"),
             ("delivered", f"{status.deliveries} ({view.deliveries_per_s:.0f}/s)"),
+            ("latest", f"{status.delay_s * 1000:.0f} ms"),
             ("accepted", f"{status.accepted}"),
             ("sessions", f"{status.sessions}"),
             ("behind", f"{status.behind}"),

@@ -11,6 +11,7 @@ from chaos.generator import ClientPlan
 from chaos.history import Final, Note, Sample
 from chaos.history_file import HistoryWriter
 from chaos.workload.crowd import Crowd
+from chaos.workload.delays import Delays
 from chaos.workload.publisher import Address, Head, Publisher
 from chaos.workload.spec import Command, NodeAddress, Spec, Status
 from chaos.workload.subscriber import Part, Subscriber
@@ -41,7 +42,7 @@ class Load:
         self._nodes = _addresses(spec.nodes, "http")
         self._grpc_nodes = _addresses(spec.nodes, "grpc")
         self.crowd = Crowd()
-        self._part = Part(self.crowd, history, self._nodes, spec.silence_max_s, self._grpc_nodes)
+        self._part = Part(self.crowd, history, self._nodes, spec.silence_max_s, Delays(), self._grpc_nodes)
         plans = generator.clients(spec.workload)
         self._plans: dict[Literal["healthy", "slow"], list[ClientPlan]] = {
             "healthy": [plan for plan in plans if plan.role == "healthy"],
@@ -133,7 +134,12 @@ class Load:
         workload = self._spec.workload
         chance = random.Random(f"{workload.seed}/{name}/tries")  # noqa: S311 - no secret
         publisher = Publisher(
-            self._nodes, self._history, self._spec.api_key, workload.plain_namespace, chance
+            self._nodes,
+            self._history,
+            self._spec.api_key,
+            workload.plain_namespace,
+            chance,
+            self._part.delays,
         )
         self._publishers[name] = publisher
         return publisher
@@ -212,6 +218,7 @@ class Load:
             lag_s=lag_s,
             cpu=cpu,
             idle=self._publishing is None,
+            delay_s=self._part.delays.longest_s(),
             done=self._done,
         )
 

@@ -15,6 +15,7 @@ from chaos.generator import Publication
 from chaos.history import Outcome, Published
 from chaos.history_file import HistoryWriter
 from chaos.workload.backoff import delay_s
+from chaos.workload.delays import Delays
 from chaos.workload.http import BadAnswer, answer_head, request
 
 _ANSWER_MAX_S = 5.0
@@ -90,6 +91,7 @@ class Publisher:
         api_key: of the nodes.
         plain_namespace: channels in it keep no history.
         chance: its own.
+        delays: are told what is sent.
 
     Attributes:
         heads: the last accepted publication, by channel.
@@ -103,6 +105,7 @@ class Publisher:
         api_key: str,
         plain_namespace: str,
         chance: random.Random,
+        delays: Delays,
     ) -> None:
         self.heads: dict[str, Head] = {}
         self.accepted = 0
@@ -111,6 +114,7 @@ class Publisher:
         self._api_key = api_key
         self._plain = f"{plain_namespace}:"
         self._chance = chance
+        self._delays = delays
         self._avoided: dict[Address, float] = {}
         self._streams: dict[Address, trio.SocketStream] = {}
 
@@ -134,6 +138,7 @@ class Publisher:
         body = _body(publication, keyed=not plain)
         node = self._usable(self._nodes[publication.node % len(self._nodes)])
         begun = time.monotonic()
+        self._delays.sent(publication.id, begun)
         self._note(publication, node, _Fate("invoke"))
         deadline = trio.current_time() + _GIVE_UP_S
         sent = False

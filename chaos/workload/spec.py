@@ -75,6 +75,7 @@ class Status(msgspec.Struct, frozen=True):
         cpu: share of a core since the last status.
         idle: no publication is under way and none will be begun.
         done: what was finished last: final or leave.
+        delay_s: the longest from sending a publication to one of its deliveries, of the last seconds.
     """
 
     clients: int
@@ -87,3 +88,4 @@ class Status(msgspec.Struct, frozen=True):
     cpu: float
     idle: bool
     done: str = ""
+    delay_s: float = 0.0

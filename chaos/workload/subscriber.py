@@ -11,6 +11,7 @@ from chaos.history import DROPPED, Client, Delivered, Position, Role, Session, S
 from chaos.history_file import HistoryWriter
 from chaos.workload.backoff import delay_s
 from chaos.workload.crowd import READ, WRITE, Crowd
+from chaos.workload.delays import Delays
 from chaos.workload.dialog import Dialog, Opening, Over
 from chaos.workload.emulated import EmulatedDialog
 from chaos.workload.plain_sse import PlainSseDialog
@@ -43,6 +44,7 @@ class Part(NamedTuple):
         nodes: where they may go; changed in place.
         silence_max_s: without a byte for so long a connection is given up; the nodes' ping interval and
             some patience.
+        delays: what there is to see of them.
         grpc_nodes: where those may go that come by gRPC; changed in place.
     """
 
@@ -50,6 +52,7 @@ class Part(NamedTuple):
     history: HistoryWriter
     nodes: list[Address]
     silence_max_s: float
+    delays: Delays
     grpc_nodes: Sequence[Address] = ()
 
 
@@ -342,6 +345,7 @@ class Subscriber:
     def delivered(self, channel: str, publication: str, offset: int) -> None:
         """See Listener."""
         self.deliveries += 1
+        self._part.delays.delivered(publication, self._heard)
         self._part.history.write(Delivered(self._heard, self._name, channel, publication, offset))
         if offset:
             at = self.positions.get(channel)

@@ -8,6 +8,7 @@ import pytest
 from chaos.history import Session
 from chaos.history_file import HistoryWriter, read
 from chaos.workload.crowd import Crowd
+from chaos.workload.delays import Delays
 from chaos.workload.publisher import Address
 from chaos.workload.subscriber import Part, Subscriber
 
@@ -19,7 +20,7 @@ def test_a_client_goes_where_its_transport_is_served(transport: str, node: str, 
     """Also when it comes back, and after it changed its transport."""
     with HistoryWriter(tmp_path / "history") as history:
         nodes, grpc_nodes = [Address("node-1", "127.0.0.1", 1)], [Address("grpc-1", "127.0.0.1", 1)]
-        part = Part(Crowd(), history, nodes, 5.0, grpc_nodes)
+        part = Part(Crowd(), history, nodes, 5.0, Delays(), grpc_nodes)
         client = Subscriber(
             "client-1", "sse" if transport == "grpc" else "grpc", ["a"], part, random.Random(1)
         )

@@ -9,6 +9,7 @@ import trio
 from chaos.generator import Publication
 from chaos.history import Published
 from chaos.history_file import HistoryWriter, read
+from chaos.workload.delays import Delays
 from chaos.workload.publisher import Address, Head, Publisher
 from tests.chaos.workload.fake_nodes import Serve, accepted, answer, listen, request
 from tests.patience import PATIENCE_S
@@ -21,7 +22,7 @@ async def outcomes(tmp_path: Path, nodes: list[Address], *publications: Publicat
     """Publish, and read what was written."""
     path = tmp_path / "history.jsonl"
     with HistoryWriter(path) as history:
-        publisher = Publisher(nodes, history, "key", "plain", random.Random(1))
+        publisher = Publisher(nodes, history, "key", "plain", random.Random(1), Delays())
         with trio.fail_after(PATIENCE_S):
             for publication in publications:
                 await publisher.publish(publication)

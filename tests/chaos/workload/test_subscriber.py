@@ -12,6 +12,7 @@ from chaos.history import Delivered, Position, Record, Session, Subscribed
 from chaos.history_file import HistoryWriter, read
 from chaos.workload import websocket_frames
 from chaos.workload.crowd import Crowd
+from chaos.workload.delays import Delays
 from chaos.workload.publisher import Address, Head
 from chaos.workload.subscriber import Part, Subscriber
 from tests.chaos.workload.fake_nodes import Serve, listen, request
@@ -38,7 +39,8 @@ class Watched:
         self._path = path
         self.history = HistoryWriter(path)
         self.crowd = Crowd()
-        part = Part(self.crowd, self.history, nodes, 5.0)
+        self.delays = Delays()
+        part = Part(self.crowd, self.history, nodes, 5.0, self.delays)
         self.client = Subscriber("client-1", "websocket-json", ["history:1"], part, random.Random(1))
 
     async def until(self, reached: int) -> None:
@@ -81,8 +83,10 @@ async def test_what_is_delivered_is_written_down(path: Path, nursery: trio.Nurse
     """Connecting, the welcome, the subscription and each delivery, in the order the client saw them."""
     node = await listen(nursery, "node-1", joining(text(PUBLISHED), asked=[]))
     watched = Watched(path, [node])
+    watched.delays.sent("p-8", watched.crowd.now() - 3.0)
     watched.client.connect()
     await watched.until(1)
+    assert watched.delays.longest_s() >= 3.0
     assert watched.client.is_live
     assert watched.client.positions == {"history:1": Position("e", 8)}
     kinds = [type(record).__name__ for record in watched.records()]
@@ -152,7 +156,7 @@ async def test_a_connection_that_stays_silent_is_given_up(path: Path, nursery: t
 def test_who_lacks_what(path: Path) -> None:
     """Behind is who has less than was accepted, is not subscribed, or was not told of another epoch since."""
     with HistoryWriter(path) as history:
-        part = Part(Crowd(), history, [], 5.0)
+        part = Part(Crowd(), history, [], 5.0, Delays())
         client = Subscriber("c", "ws", ["history:1", "plain:1"], part, random.Random(1))
         assert client.lacks({}) == ["history:1", "plain:1"]
         client.subscribed("history:1", "e", 7, None)
