@@ -1,6 +1,6 @@
 """What each command of a client does: `handle` finds the function that makes a request a reply.
 
-A function may wait for the broker; `handle` sees that a whole command takes no longer than
+A function may wait for the broker; `handle` sees that what came together is answered within
 `client.command_deadline_s`. It raises CommandError (the reply carries the error), RemoteProtocolError (the
 client is closed) or BrokerError; that one and a missed deadline are error 100, which SDKs retry.
 """
@@ -67,12 +67,14 @@ async def handle(session: Session, command: Command) -> None:
             # Waits for nothing, and a deadline would be a twentieth of what it costs that a client comes.
             reply = await serving
         else:
-            reply = await _in_time(serving, session.parts.config.client.command_deadline_s)
+            reply = await _in_time(serving, session.answer_by())
     except CommandError as error:
         session.refuse(command.id, error.error, error.detail)
     except BrokerError as error:
+        session.unanswered()
         session.refuse(command.id, reasons.INTERNAL, str(error))
     except trio.TooSlowError:
+        session.unanswered()
         session.refuse(command.id, reasons.INTERNAL, "the command's deadline passed")
     except RemoteProtocolError as error:
         session.protocol_error(error)
@@ -81,9 +83,9 @@ async def handle(session: Session, command: Command) -> None:
             session.transport.send(reply)
 
 
-async def _in_time(serving: Awaitable[Reply | None], deadline_s: float) -> Reply | None:
-    """What `serving` returns, or TooSlowError: `trio.fail_after`, without what that takes for a generator."""
-    with trio.CancelScope(deadline=trio.current_time() + deadline_s):
+async def _in_time(serving: Awaitable[Reply | None], deadline: float) -> Reply | None:
+    """What `serving` returns, or TooSlowError: `trio.fail_at`, without what that takes for a generator."""
+    with trio.CancelScope(deadline=deadline):
         return await serving
     # Reached only after the deadline, at which the scope catches its own cancellation.
     raise trio.TooSlowError

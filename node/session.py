@@ -33,6 +33,9 @@ from node.timers import Timers
 
 log = structlog.get_logger(__name__)
 
+# A client that has been told of a failure tries again later than that.
+_AT_ONCE_S = 0.1
+
 
 class Transport(Protocol):
     """The writing half of one client's connection. No method blocks or raises.
@@ -110,12 +113,14 @@ class Session:
 
     __slots__ = (
         "_admitted",
+        "_answer_by",
         "_ended",
         "_expire_at",
         "_leave_at",
         "_ping_at",
         "_pong_due",
         "_state",
+        "_unanswered_at",
         "arrived",
         "certified_user",
         "client",
@@ -147,6 +152,8 @@ class Session:
         self._pong_due = 0.0
         self._expire_at = 0.0
         self._leave_at = 0.0
+        self._unanswered_at = -1.0
+        self._answer_by = 0.0
         parts.sessions.add(self)
         parts.metrics.session_opened(transport.name)
         parts.timers.arm(self, self.opened_at + parts.config.client.stale_close_delay)
@@ -176,6 +183,21 @@ class Session:
         if kind is Kind.PONG:
             self._pong_due = 0.0
         return kind, request
+
+    def answer_by(self) -> float:
+        """Until when the command that is about to be served is to be answered, on trio's clock.
+
+        What follows at once upon a command that waited in vain was sent with it, or while it waited, and
+        has no more time than that one had: SDKs give up on a connection that leaves a command unanswered.
+        """
+        now = trio.current_time()
+        if now > self._unanswered_at + _AT_ONCE_S:
+            self._answer_by = now + self.parts.config.client.command_deadline_s
+        return self._answer_by
+
+    def unanswered(self) -> None:
+        """The broker did not do in time what a command asks for; see `answer_by`."""
+        self._unanswered_at = trio.current_time()
 
     def refuse(self, command_id: int, error: ReplyError, detail: str) -> None:
         """Answer a command with an error; a refused connect ends the session.

@@ -7,11 +7,13 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from node.broker.interface import BrokerUnavailable
 from node.commands import handle
 from node.history.recovery import Joined
 from node.hub import Subscription
 from node.protocol import reasons
-from node.protocol.messages import StreamPosition
+from node.protocol.messages import Command, StreamPosition
+from node.transports.serving import serve_commands
 from tests.node.node_in_memory import MemoryNode, command, memory_node
 
 CONNECT = command({"id": 1, "connect": {"subs": {"first": {}, "second": {}, "third": {}}}})
@@ -38,6 +40,32 @@ async def test_all_joins_of_a_connect_have_one_deadline(autojump_clock: MockCloc
         assert trio.current_time() - start == 4
         assert client.got == [reasons.SERVER_ERROR]
         assert node.hub.channels == 0
+
+
+async def test_what_came_together_has_one_deadline(autojump_clock: MockClock) -> None:
+    """While the broker is away, the last of many commands is answered as soon as one alone would be."""
+
+    async def no_answer() -> None:
+        await trio.sleep(3)
+        raise BrokerUnavailable("away")
+
+    def subscribe(*ids: int) -> list[Command]:
+        return [command({"id": number, "subscribe": {"channel": f"c{number}"}}) for number in ids]
+
+    async with memory_node(client__command_deadline_s=4) as node:
+        delay_joins(node, no_answer)
+        session, client = await node.connected()
+        start = trio.current_time()
+        await serve_commands(session, subscribe(2, 3, 4))
+        # Sent while those before waited, and read only now.
+        await serve_commands(session, subscribe(5, 6))
+        assert trio.current_time() - start == 4
+        assert [(reply.id, reply.error.code) for reply in client.take()] == [
+            (number, reasons.INTERNAL.code) for number in (2, 3, 4, 5, 6)
+        ]
+        await trio.sleep(1)
+        await serve_commands(session, subscribe(7))
+        assert trio.current_time() - start == 4 + 1 + 3
 
 
 async def test_what_waits_for_a_connect_is_bounded(autojump_clock: MockClock) -> None:
