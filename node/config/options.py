@@ -66,7 +66,7 @@ class ClientOptions(Struct, frozen=True, forbid_unknown_fields=True):
     # Publications in one answer to a client's history command, and in one recovery.
     history_max_publication_limit: int = 300
     recovery_max_publication_limit: int = 300
-    # How long a command, and what came with it, may take before it is answered with an error; below the SDKs' 5 s.
+    # How long a command, and what came with it, may take before an error is the answer; below the SDKs' 5 s.
     command_deadline_s: Duration = Duration(4)
     # How long a closed connection may take to read its last bytes and say goodbye.
     close_deadline_s: Duration = Duration(5)
