@@ -2,7 +2,9 @@
 
 import functools
 import json
+import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +40,33 @@ def helm(*arguments: str | Path, stdin: str = "") -> str:
         Refused: it failed.
     """
     command = [binary(), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    # No cluster of whoever runs this, and no trace of a fake one among what is known of theirs.
+    with tempfile.TemporaryDirectory() as cache:
+        environ = {**os.environ, "KUBECONFIG": os.devnull, "KUBECACHEDIR": cache}
+        done = subprocess.run(
+            command, input=stdin, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
     if done.returncode != 0:
         raise Refused(done.stdout + done.stderr)
     return done.stdout
 
 
-def render(values: Object | None = None, case: Path | None = None, name: str = RELEASE) -> list[Object]:
+def render(
+    values: Object | None = None, case: Path | None = None, name: str = RELEASE, api: str = ""
+) -> list[Object]:
     """The objects of an installation.
 
     Args:
         values: over those of the case.
         case: a file of values, None for the defaults.
         name: of the release.
+        api: address of a Kubernetes API in which things are looked up, "" for none.
     """
     files = ["--values", case] if case else []
-    text = helm("template", name, CHART, *files, "--values", "-", stdin=json.dumps(values or {}))
+    asked: list[str] = []
+    if api:
+        asked = ["--is-upgrade", "--dry-run=server", "--disable-openapi-validation", "--kube-apiserver", api]
+    text = helm("template", name, CHART, *files, *asked, "--values", "-", stdin=json.dumps(values or {}))
     return [each for each in yaml.safe_load_all(text) if each]
 
 

@@ -91,7 +91,7 @@ def test_what_is_rendered_agrees_and_what_does_not_is_refused(
     assert "lifecycle" not in pod["containers"][0]  # a hook would take its time from the drain
     assert spec["progressDeadlineSeconds"] > pod["terminationGracePeriodSeconds"] + spec["minReadySeconds"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": "100%", "maxUnavailable": 0}
-    assert "replicas" not in spec  # an upgrade must not undo what the autoscaler did
+    assert "replicas" not in spec  # nothing to look it up in: see test_autoscaling.py
     (scaler,) = of_kind(objects, "HorizontalPodAutoscaler")
     down = scaler["spec"]["behavior"]["scaleDown"]
     assert down["policies"][0]["periodSeconds"] >= pod["terminationGracePeriodSeconds"]

@@ -22,7 +22,14 @@ metadata:
   labels:
     {{- include "broadcast.labels" (list $root $set.component) | nindent 4 }}
 spec:
-  {{- if not $values.autoscaling.enabled }}
+  {{- if $values.autoscaling.enabled }}
+  {{- /* As many as there are. Left out, the number would go with the last manifest that had it, when autoscaling is switched
+         on, Kubernetes would put 1 in its place, and all nodes but one would drain. Where nothing can be looked up it is
+         left out all the same: the least number, at each rendering, would undo what the autoscaler did. */}}
+  {{- with dig "spec" "replicas" 0 (lookup "apps/v1" "Deployment" $root.Release.Namespace $set.name) }}
+  replicas: {{ int . }}
+  {{- end }}
+  {{- else }}
   replicas: {{ $values.replicas }}
   {{- end }}
   # Ready is not yet proven: a pod that falls over when clients come should stop the rollout at the first ones.
