@@ -3,12 +3,12 @@
 `publish` only queues; the hub's task walks over the subscribers. So what is published to a channel
 within one turn of the loop goes out as one write per client. A channel that was walked over for long
 rests before the next walk, and a fan-out over many thousands gives way to other channels and other work
-every `slice_s`. A walk uses the subscribers as they were when the publication came: whoever joins later
-starts behind it, whoever left meanwhile is skipped.
+every `slice_s`; what its channel is given meanwhile is joined behind it. Whoever joins starts behind what was
+published before, whoever left is skipped.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -91,7 +91,7 @@ _Groups = tuple[tuple[Framing, tuple[Subscription, ...]], ...]
 
 @dataclass(slots=True)
 class _Walk:
-    """Publications on their way to the subscribers of the moment they came."""
+    """Publications on their way to the subscribers that were there when they came."""
 
     publications: list[Publication]
     groups: _Groups
@@ -112,6 +112,8 @@ class _Topic:
     # The members by framing, as long as nobody joined or left.
     groups: _Groups | None = None
     fresh: list[Publication] = field(default_factory=list)
+    # Who joined while publications were fresh, and how many of these came before it.
+    late: dict[Subscription, int] = field(default_factory=dict)
     walks: deque[_Walk] = field(default_factory=deque)
     queued: bool = False
     # What the walks since the last rest took, and when the next one may begin.
@@ -124,19 +126,50 @@ class _Topic:
             self.rests_until = trio.current_time() + min(self.walked_s, _REST_MAX_S)
         self.walked_s = 0.0
 
-    def seal(self) -> None:
-        """Bind the fresh publications to the subscribers of now."""
+    def join(self, subscription: Subscription) -> None:
+        """Take a subscriber behind what is fresh."""
+        self.members[subscription] = None
+        self.groups = None
         if self.fresh:
-            self.walks.append(_Walk(self.fresh, self._snapshot()))
-            self.fresh = []
+            self.late[subscription] = len(self.fresh)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Let a subscriber go."""
+        del self.members[subscription]
+        self.groups = None
+        self.late.pop(subscription, None)
+
+    def seal(self) -> None:
+        """Bind the fresh publications to the subscribers of now, to each those that came after it.
+
+        Only when no walk is under way: what comes meanwhile is joined to one write for all, or a channel
+        whose walks take longer than its publications are apart would never catch up.
+        """
+        if not self.fresh:
+            return
+        self.walks.append(_Walk(self.fresh, self._snapshot()))
+        late: dict[int, list[Subscription]] = {}
+        for subscription, before in self.late.items():
+            late.setdefault(before, []).append(subscription)
+        for before, members in late.items():
+            if before < len(self.fresh):
+                self.walks.append(_Walk(self.fresh[before:], _grouped(members)))
+        self.fresh = []
+        self.late = {}
 
     def _snapshot(self) -> _Groups:
+        if self.late:
+            return _grouped(member for member in self.members if member not in self.late)
         if self.groups is None:
-            by_framing: dict[Framing, list[Subscription]] = {}
-            for member in self.members:
-                by_framing.setdefault(member.framing, []).append(member)
-            self.groups = tuple((framing, tuple(members)) for framing, members in by_framing.items())
+            self.groups = _grouped(self.members)
         return self.groups
+
+
+def _grouped(members: Iterable[Subscription]) -> _Groups:
+    by_framing: dict[Framing, list[Subscription]] = {}
+    for member in members:
+        by_framing.setdefault(member.framing, []).append(member)
+    return tuple((framing, tuple(alike)) for framing, alike in by_framing.items())
 
 
 class Hub:
@@ -166,9 +199,7 @@ class Hub:
         topic = self._topics.get(subscription.channel)
         if topic is None:
             topic = self._topics[subscription.channel] = _Topic(subscription.channel)
-        topic.seal()
-        topic.members[subscription] = None
-        topic.groups = None
+        topic.join(subscription)
         self._metrics.subscriptions += 1
 
     def remove(self, subscription: Subscription) -> bool:
@@ -177,9 +208,7 @@ class Hub:
         if topic is None or subscription not in topic.members:
             return False
         subscription.active = False
-        topic.seal()
-        del topic.members[subscription]
-        topic.groups = None
+        topic.leave(subscription)
         self._metrics.subscriptions -= 1
         if not topic.members:
             del self._topics[subscription.channel]
@@ -229,11 +258,12 @@ class Hub:
             slice_end = perf_counter() + self._slice_s
             while self._ready and perf_counter() < slice_end:
                 topic = self._ready.popleft()
-                topic.seal()
+                if not topic.walks:
+                    topic.seal()
                 began = perf_counter()
                 self._advance(topic, slice_end)
                 topic.walked_s += perf_counter() - began
-                if topic.walks:
+                if topic.walks or topic.fresh:
                     # Behind the others: a channel with many subscribers does not hold up small ones.
                     self._ready.append(topic)
                 else:

@@ -176,6 +176,57 @@ async def test_a_large_fan_out_gives_way_and_keeps_its_order(autojump_clock: Moc
     assert hub.idle
 
 
+async def test_what_comes_during_a_long_walk_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel whose walks take longer than its publications are apart catches up: they are joined."""
+    clock_s = 0.0
+    hub = Hub(Metrics(), slice_s=0.5)
+    to_come = [publication(str(number)) for number in range(2, 12)]
+
+    class Slow(Client):
+        def write(self, data: bytes) -> None:
+            nonlocal clock_s
+            super().write(data)
+            clock_s += 0.01
+            # The eleventh client of a hundred and so on: in the middle of a walk of several slices.
+            if to_come and len(self.writes) == 1 and int(clock_s * 100) % 10 == 1:
+                hub.publish("large", to_come.pop(0))
+
+    monkeypatch.setattr("node.hub.perf_counter", lambda: clock_s)
+    clients = [Slow() for _ in range(100)]
+    for client in clients:
+        hub.add(Subscription("large", client, FRAMING, client, tracked=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        hub.publish("large", publication("1"))
+        await trio.testing.wait_all_tasks_blocked()
+        hub.hasten()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    later = b"".join(b"large:%d;" % number for number in range(2, 12))
+    assert {tuple(client.writes) for client in clients} == {(b"large:1;", later)}
+    assert hub.idle
+
+
+async def test_newcomers_multiply_nobodys_writes(hub: Hub) -> None:
+    """Who joins between publications starts behind what came before, and the others still have one write."""
+    old = [subscribed(hub, "news")[0] for _ in range(10)]
+    new = []
+    for number in range(5):
+        hub.publish("news", publication(str(number)))
+        new += [subscribed(hub, "news") for _ in range(2)]
+    hub.remove(new[0][1])
+    await trio.testing.wait_all_tasks_blocked()
+    whole = b"news:0;news:1;news:2;news:3;news:4;"
+    assert [client.writes for client in old] == [[whole]] * 10
+    assert [client.writes for client, _ in new] == [
+        [],
+        *[[whole[7 * before :]] if before < 5 else [] for before in (1, 2, 2, 3, 3, 4, 4, 5, 5)],
+    ]
+    hub.publish("news", publication("5"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert [client.writes[-1:] for client, _ in new] == [[], *[[b"news:5;"]] * 9]
+
+
 @pytest.mark.parametrize(
     ("walk_s", "waits_s"), [(0.0004, 0.0), (0.0015, 0.0015), (0.1, 0.002)], ids=["short", "long", "longest"]
 )
