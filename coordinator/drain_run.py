@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from coordinator import cut_off, drain_steps
-from coordinator.capacity import Budget
+from coordinator.capacity import Budget, headroom
 from coordinator.drain_plan import check, leaving, plan_of
 from coordinator.drain_steps import UNFINISHED, report_of, rolling
 from coordinator.members import Kind, View, alive, by_kind, kind, living, receivers
@@ -99,31 +99,36 @@ def _share(sending: Sequence[_Sender], can_take: Budget, settings: PlanSettings)
     rates = shares(drains, can_take, settings.lag_s)
     for (plan, step, report), rate in zip(sending, rates, strict=True):
         step.rate = rate
-        if not can_take.receivers and plan.on_its_own:
+        if report.leaving.on_its_own and not can_take.receivers:
+            # It is told nothing, and goes at its own pace.
             step.rate = report.leaving.rate
-        elif not can_take.receivers and plan.force:
-            # Nobody can take them, and they are to go all the same: evenly until the deadline.
-            step.rate = step.connections / max(step.ends_in_s - settings.lag_s, 1.0)
+        elif report.leaving.on_its_own or (plan.force and not can_take.receivers):
+            # They go all the same: evenly, and not held now and all in one moment at the deadline.
+            step.rate = max(rate, step.connections / max(step.ends_in_s - settings.lag_s, 1.0))
         step.remaining_s = step.connections / step.rate if step.rate else 0.0
         if not step.note and step.connections:
             step.note = _outlook(step, can_take)
 
 
 def orders(plans: Sequence[Plan], view: View, now: float, settings: PlanSettings) -> Iterator[Order]:
-    """Every order that is in force; a node that is to serve again comes before any other."""
+    """Every order that is in force; a node that is to serve again comes before any other.
+
+    One that leaves on its own is told nothing while nobody has room: it knows its own pace.
+    """
     for plan in plans:
         if plan.kind == Plan.DRAIN and plan.state == Plan.CANCELLING:
             for step in plan.steps:
                 if step.state in UNFINISHED:
                     yield _order(plan, step, Order.SERVE)
-    receiving = {kind(report) for report in receivers(view, now, settings.ttl_s, leaving(plans))}
+    stay = receivers(view, now, settings.ttl_s, leaving(plans))
+    receiving = {kind(report) for report in stay if headroom(report)}
     for plan, step in _active(plans):
         report = alive(view, step.node, now, settings.ttl_s)
         if report is None or report.instance != step.instance:
             continue
         if step.state == NodeStep.RETURNING:
             yield _order(plan, step, Order.SERVE)
-        elif kind(report) in receiving or not plan.on_its_own:
+        elif kind(report) in receiving or not report.leaving.on_its_own:
             yield _order(plan, step, Order.DRAIN)
 
 

@@ -1,6 +1,7 @@
 """All plans together, step by step."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,29 @@ def test_the_last_node_that_stops_by_itself_goes_at_its_own_pace() -> None:
     assert leader.step(3) == {}
     assert leader.plans[0].state == Plan.RUNNING
     assert leader.plans[0].steps[0].rate == 33
+
+
+def test_a_node_that_stops_while_the_others_are_full_goes_at_its_own_pace() -> None:
+    """From the first moment it is told nothing, least of all to hold: it could only go all at once then."""
+    own: dict[str, Any] = {"plan_id": "", "on_its_own": True, "stop": True}
+    full = report("b", 10_000)
+    leader = Leader(report("a", leaving=leaving(Leaving.WAITING, **own)), full)
+    assert leader.step(3) == {}
+    leader.hear(report("a", leaving=leaving(Leaving.SENDING, rate=33, **own)), full)
+    assert leader.step(3) == {}
+    assert leader.plans[0].steps[0].rate == 33
+    leader.hear(report("b", 9_000))
+    assert leader.step()["a"].rate > 33
+
+
+def test_a_node_that_stops_among_busy_ones_never_goes_all_at_once() -> None:
+    """Whoever comes by itself uses all that the receivers take: its clients are spread until its deadline."""
+    busy = [report("b"), report("c")]
+    for each in busy:
+        each.connect_rate = 95
+    sending = Leaving(phase=Leaving.SENDING, on_its_own=True, stop=True, ends_in_s=13)
+    leader = Leader(report("a", leaving=sending), *busy)
+    assert 95 <= leader.step(2)["a"].rate <= 110
 
 
 def test_a_forced_drain_without_receivers_is_spread_until_its_deadline() -> None:
