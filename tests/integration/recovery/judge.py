@@ -86,6 +86,8 @@ def violations(record: Record, publications: Publications, *, final: bool = True
     where = f"{record.client} in {record.channel}"
     base: Position | None = None
     seen: dict[int, str] = {}
+    # A value that was stored twice has two offsets.
+    values: set[str] = set()
     last = 0
 
     def close(*, caught_up: bool) -> None:
@@ -105,11 +107,12 @@ def violations(record: Record, publications: Publications, *, final: bool = True
         if isinstance(fact, Seen):
             if base is None:
                 found.append(f"early: {where}: {fact.value} before any subscription")
-            elif fact.offset in seen:
+            elif fact.offset in seen or fact.value in values:
                 found.append(f"doubled: {where}: {fact.value} at {fact.offset}")
             elif fact.offset <= last:
                 found.append(f"disordered: {where}: {fact.value} at {fact.offset} after {last}")
             seen[fact.offset] = fact.value
+            values.add(fact.value)
             last = max(last, fact.offset)
         elif fact.recovered:
             if fact.since is None or base is None or fact.since != (base.epoch, last):
@@ -117,6 +120,7 @@ def violations(record: Record, publications: Publications, *, final: bool = True
         else:
             close(caught_up=False)
             base, seen, last = fact.position, {}, fact.position.offset
+            values = set()
     close(caught_up=final)
     return found
 

@@ -60,7 +60,7 @@ def test_a_told_gap_is_no_violation() -> None:
         ("doubled", [FRESH, *seen(11, 12), again(Position("e", 12), recovered=True), *seen(12, 13)]),
         ("disordered", [FRESH, *seen(12, 11, 13)]),
         ("invented", [FRESH, *seen(11, 12, 13), Seen(14, "nobody's")]),
-        ("invented", [FRESH, *seen(11, 12), Seen(13, "v11")]),
+        ("invented", [FRESH, *seen(11), Seen(12, "v13"), Seen(13, "v12")]),
         ("early", [*seen(9), FRESH, *seen(11, 12, 13)]),
         ("false recovery", [FRESH, again(Position("other", 10), recovered=True), *seen(11, 12, 13)]),
         ("false recovery", [FRESH, Subscribed(START, None, recovered=True), *seen(11, 12, 13)]),
@@ -69,6 +69,15 @@ def test_a_told_gap_is_no_violation() -> None:
 def test_every_broken_promise_is_named(kind: str, facts: list[Subscribed | Seen]) -> None:
     """A record with one lie in it is found out, by name."""
     assert {line.split(":")[0] for line in violations(record(*facts), published(11, 12, 13))} == {kind}
+
+
+def test_what_was_stored_twice_is_doubled() -> None:
+    """A publisher that tried again under its key has one publication, not the same one at two offsets."""
+    publications = published(11)
+    publications.accept("news", Position("e", 12), "v11")
+    assert violations(record(FRESH, *seen(11), Seen(12, "v11")), publications) == [
+        "doubled: client in news: v11 at 12"
+    ]
 
 
 def test_what_comes_late_is_lost_only_in_the_end() -> None:
