@@ -94,7 +94,8 @@ class Subscription:
             ValueError: it is not of this protocol.
         """
         events: list[Event] = []
-        for line in frame.splitlines():
+        # Not `splitlines`: a text in JSON may contain what Unicode calls the end of a line.
+        for line in frame.split("\n") if isinstance(frame, str) else frame.split(b"\n"):
             if line:
                 events += self._reply(self._replies.decode(line))
         return events

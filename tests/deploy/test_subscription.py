@@ -38,6 +38,15 @@ def test_a_frame_is_read_in_order() -> None:
     assert subscription.position == StreamPosition(9, "e")
 
 
+def test_a_line_ends_at_a_line_feed_only() -> None:
+    """What Unicode counts among the ends of lines is text in JSON, and may stand there as it is."""
+    subscription = Subscription("news")
+    (publication,) = subscription.receive(
+        '{"push":{"channel":"news","pub":{"data":"\u2028\u2029\u0085","offset":1}}}'
+    )
+    assert publication == Publication(data=Raw('"\u2028\u2029\u0085"'.encode()), offset=1)
+
+
 def test_it_goes_on_from_its_position() -> None:
     """After a reconnect recovery is asked from the last publication, and missed ones move it on."""
     subscription = Subscription("news", since=StreamPosition(4, "e"))
