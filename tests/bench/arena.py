@@ -134,6 +134,7 @@ def round_of(server: Server, cpu: Cpu, report: Report, plan: Plan, clients: int)
         plan.count / report.sending_s,
         report.reads,
         report.outstanding_s,
+        uneven=report.uneven,
         samples=report.samples,
     )
 

@@ -73,7 +73,7 @@ def recover(arena: Arena) -> list[Row]:
         for _ in range(1 + arena.round_count):
             requests, before = nats.monitor("/varz")["in_msgs"], both.cpu()
             joined = worker.connect(back, "websocket", clients)
-            rest = worker.receive_rest(clients * _MISSED)
+            rest = worker.receive_rest(_MISSED)
             cpu = both.cpu().since(before)
             asked.append(nats.monitor("/varz")["in_msgs"] - requests)
             rounds.append(_recovered(cpu, joined, rest, clients))
@@ -102,6 +102,7 @@ def _recovered(cpu: Cpu, joined: Report, rest: Report, clients: int) -> Round:
         joined.cpu_s + rest.cpu_s,
         expected=clients * _MISSED,
         came=rest.came,
+        uneven=rest.uneven,
     )
 
 

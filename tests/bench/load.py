@@ -21,6 +21,8 @@ from tests.bench.subscribers import LoadError, Subscribers, seconds
 
 # Without a delivery for so long, what is missing counts as lost.
 _PATIENCE_S = 3.0
+# So long nothing may have come before what is there counts as all: what comes twice comes late.
+_SILENCE_S = 0.05
 _READ_BYTES = 65_536
 
 
@@ -47,6 +49,7 @@ class Report:
 
     Attributes:
         came: deliveries, and reads: in how many reads.
+        uneven: clients that had too few deliveries, or too many.
         answers: of a server to publications.
         sending_s: how long publishing took, an interval after the last one included.
         outstanding_s: how long there was a publication that some client did not have yet.
@@ -60,6 +63,7 @@ class Report:
     samples: list[float]
     reads: int = 0
     outstanding_s: float = 0.0
+    uneven: int = 0
 
 
 class Load:
@@ -70,24 +74,26 @@ class Load:
 
     def connect(self, targets: Sequence[Target], transport: str, count: int) -> Report:
         """See Subscribers.connect."""
-        self._forget()
+        self._subscribers.forget()
         began, cpu = time.monotonic(), time.process_time()
         self._subscribers.connect(targets, transport, count)
         wall_s = time.monotonic() - began
         recovered = self._subscribers.came
         return Report(wall_s, time.process_time() - cpu, recovered, count, wall_s, [])
 
-    def receive_rest(self, count: int) -> Report:
-        """Receive what is left of so many deliveries, recovered ones after `connect` or others."""
+    def receive_rest(self, each: int) -> Report:
+        """Receive what is left of so many deliveries to each client, recovered ones after `connect`."""
         began, cpu = time.monotonic(), time.process_time()
         subscribers = self._subscribers
+        count = each * len(subscribers)
         before, progress = -1, began
         while subscribers.came < count and time.monotonic() - progress < _PATIENCE_S:
             if subscribers.came != before:
                 before, progress = subscribers.came, time.monotonic()
             subscribers.receive(0.1)
-        wall_s = time.monotonic() - began
-        return Report(wall_s, time.process_time() - cpu, subscribers.came, 0, wall_s, [])
+        wall_s, cpu_s = time.monotonic() - began, time.process_time() - cpu
+        self._receive_late_ones()
+        return Report(wall_s, cpu_s, subscribers.came, 0, wall_s, [], uneven=subscribers.uneven(each))
 
     def disconnect(self) -> None:
         """Close every client."""
@@ -95,8 +101,8 @@ class Load:
 
     def publish_and_receive(self, target: Target, plan: Plan) -> Report:
         """Publish over one kept-alive connection at a steady rate; all clients here get each publication."""
-        self._forget()
         subscribers = self._subscribers
+        subscribers.forget()
         request, rest = publish_request(target, plan.size)
         expected = plan.count * len(subscribers)
         interval_ns = int(plan.burst / plan.rate * 1e9)
@@ -131,9 +137,10 @@ class Load:
             wall_s = (time.monotonic_ns() - began) / 1e9
             cpu_s = time.process_time() - cpu
         sending_s = (sending_ns - began + interval_ns) / 1e9
+        self._receive_late_ones()
         samples = seconds(subscribers.samples)
-        came, reads = subscribers.came, subscribers.reads
-        return Report(wall_s, cpu_s, came, answers, sending_s, samples, reads, outstanding_ns / 1e9)
+        came, reads, uneven = subscribers.came, subscribers.reads, subscribers.uneven(plan.count)
+        return Report(wall_s, cpu_s, came, answers, sending_s, samples, reads, outstanding_ns / 1e9, uneven)
 
     def publish_at_once(self, target: Target, connections: int, count: int, size: int) -> Report:
         """Publish over so many connections, on each the next one when the last one was answered."""
@@ -176,9 +183,11 @@ class Load:
             cpu_s = time.process_time() - cpu
         return Report(wall_s, cpu_s, len(samples), len(samples), wall_s, seconds(samples))
 
-    def _forget(self) -> None:
-        self._subscribers.came = self._subscribers.reads = 0
-        del self._subscribers.samples[:]
+    def _receive_late_ones(self) -> None:
+        before = -1
+        while before != self._subscribers.came:
+            before = self._subscribers.came
+            self._subscribers.receive(_SILENCE_S)
 
     @contextlib.contextmanager
     def _connection(self, target: Target) -> Iterator[socket.socket]:
@@ -220,9 +229,9 @@ class Worker:
         """See Load.disconnect."""
         self.start("disconnect").result()
 
-    def receive_rest(self, count: int) -> Report:
+    def receive_rest(self, each: int) -> Report:
         """See Load.receive_rest."""
-        return cast("Report", self.start("receive_rest", count).result())
+        return cast("Report", self.start("receive_rest", each).result())
 
     def publish_and_receive(self, target: Target, plan: Plan) -> Report:
         """See Load.publish_and_receive."""

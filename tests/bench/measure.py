@@ -98,6 +98,7 @@ class Round:
         load_cpu_s: what the busiest process of the load generator used meanwhile.
         expected: how many deliveries (or answers) there should have been.
         came: how many there were.
+        uneven: clients that had too few of them, or too many.
         wanted_rate, sent_rate: publications per second, 0 where none was asked for.
         reads: in how many reads the deliveries came, 0 if that was not counted.
         outstanding_s: how long deliveries were under way, that is, the load generator had something to do.
@@ -117,6 +118,7 @@ class Round:
     reads: int = 0
     outstanding_s: float = 0.0
     joins: bool = False
+    uneven: int = 0
     samples: list[float] = field(default_factory=list)
 
     @property
@@ -126,10 +128,12 @@ class Round:
 
     @property
     def doubts(self) -> list[str]:
-        """Why this round's figures are not what they seem; a round with missing deliveries is invalid."""
+        """Why this round's figures are not what they seem."""
         found = []
         if self.came != self.expected:
             found.append(f"invalid: {self.came:,} of {self.expected:,} deliveries came")
+        elif self.uneven:
+            found.append(f"invalid: {self.uneven:,} clients had too few deliveries, or too many")
         if self.load_cpu_s > LOAD_BUSY_MAX * min(self.wall_s, self.outstanding_s or self.wall_s):
             found.append(
                 "the load generator was the bottleneck: it used all of its processor while it had to"
@@ -148,8 +152,8 @@ class Round:
 
     @property
     def valid(self) -> bool:
-        """Whether everything that was sent also came."""
-        return self.came == self.expected
+        """Whether everything that was sent also came, to each client once."""
+        return self.came == self.expected and not self.uneven
 
 
 def by_server(rounds: Iterable[Round]) -> dict[str, list[Round]]:

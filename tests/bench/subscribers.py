@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from tests.bench.dialogs import Dialog, dialog
@@ -33,6 +34,7 @@ class Subscribers:
 
     Attributes:
         came: deliveries so far.
+        came_to: of them, by descriptor.
         reads: how many reads they took; fewer than deliveries where servers joined publications.
         samples: how long each took from its publication, nanoseconds.
         epoll: ready descriptors that are nobody's here are returned by `receive`.
@@ -40,6 +42,7 @@ class Subscribers:
 
     def __init__(self) -> None:
         self.came = 0
+        self.came_to: defaultdict[int, int] = defaultdict(int)
         self.reads = 0
         self.samples = array("q")
         self.epoll = select.epoll()
@@ -106,6 +109,16 @@ class Subscribers:
                 others.append(fd)
         return others
 
+    def forget(self) -> None:
+        """Count anew."""
+        self.came = self.reads = 0
+        self.came_to.clear()
+        del self.samples[:]
+
+    def uneven(self, each: int) -> int:
+        """How many clients have not had exactly so many deliveries: one may miss what another had twice."""
+        return sum(self.came_to[fd] != each for fd in self._sockets)
+
     def close(self) -> None:
         """Close every client."""
         for sock in self._sockets.values():
@@ -124,6 +137,7 @@ class Subscribers:
             data = self._carried.pop(fd, b"") + data
         if data.count(MARK) == 1 and len(data) - (at := data.find(MARK) + len(MARK)) >= DIGITS:
             self.came += 1
+            self.came_to[fd] += 1
             self.samples.append(now - int(data[at : at + DIGITS]))
         else:
             data = self._take_many(fd, data, now)
@@ -138,6 +152,7 @@ class Subscribers:
             data = data[:last]
         times = times_in(data)
         self.came += len(times)
+        self.came_to[fd] += len(times)
         self.samples.extend(now - at for at in times)
         return data
 

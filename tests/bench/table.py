@@ -65,7 +65,7 @@ class Row:
         doubts: why figures are not what they seem, as far as the rounds show it.
         delays: how long deliveries or answers took, of each server.
         draws_delays: they are what the row is about, so their histogram is shown.
-        valid: everything that was sent came, in every round of ours.
+        valid: everything that was sent came, to each client once, in every round of ours.
         doubtful: most of our rounds, or of a peer's in the bound, were not what they were meant to be.
     """
 
@@ -84,7 +84,7 @@ class Row:
 
     def broken(self, bound: Bound) -> list[str]:
         """Which parts of a bound the medians break, in words."""
-        found = [] if self.valid else [f"{self.name}: something that was sent did not come"]
+        found = [] if self.valid else [f"{self.name}: something that was sent did not come, or came twice"]
         for part, at_most in bound.parts().items():
             if part == "limit":
                 figure, what = self.figures[NODE].median, self.unit

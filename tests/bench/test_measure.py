@@ -39,6 +39,7 @@ def test_a_clean_round_has_no_doubts_and_a_figure_per_unit() -> None:
     [
         ({"came": 99}, "99 of 100 deliveries"),
         ({"came": 101}, "101 of 100 deliveries"),
+        ({"uneven": 2}, "2 clients had too few deliveries, or too many"),
         ({"load_cpu_s": 0.99}, "bottleneck"),
         ({"load_cpu_s": 0.1, "outstanding_s": 0.1}, "bottleneck"),
         ({"sent_rate": 50.0}, "50 of 60 publications"),
@@ -51,9 +52,10 @@ def test_what_makes_a_figure_doubtful_is_said(changes: dict[str, object], word: 
     assert word in doubt
 
 
-def test_only_missing_deliveries_make_a_round_invalid() -> None:
-    """A busy machine is a doubt; figures about what never came are no figures."""
+def test_only_missing_and_doubled_deliveries_make_a_round_invalid() -> None:
+    """A busy machine is a doubt; figures about what never came, or came twice, are no figures."""
     assert not a_round(came=99).valid
+    assert not a_round(uneven=2).valid
     assert a_round(load_cpu_s=1.0).valid
 
 

@@ -38,7 +38,7 @@ def test_invalid_rounds_count_for_nothing_and_fail_the_row() -> None:
     rounds = [*rounds_of(NODE, 100, missing=1), *rounds_of(NODE, 8, 9, 10)]
     row = row_of("fanout", "us", rounds, Bound(limit=20))
     assert row.figures[NODE] == Spread(8, 9, 10)
-    assert row.broken(row.bound) == ["fanout: something that was sent did not come"]
+    assert row.broken(row.bound) == ["fanout: something that was sent did not come, or came twice"]
     assert "| invalid |" in markdown([row], {})
     assert row.doubts == ["node, 1 of 4 rounds: invalid: 9 of 10 deliveries came"]
 
