@@ -63,6 +63,7 @@ _BY_PATH: dict[str, dict[str, Any]] = {
     "service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "service.grpc.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "nats.sites.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    "nodes.autoscaling.cpu": {"type": "string", "pattern": "^([1-9][0-9]*m)?$"},
     # These stand in subjects.
     "nats.domain": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
     "nats.gateway.name": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.deploy.helm.engine import Object, one, render
+from tests.deploy.helm.engine import Object, Refused, one, render
 from tests.deploy.helm.fake_api import NAMESPACE, api
 
 NAME = "broadcast-broadcast-cluster"
@@ -38,3 +38,20 @@ def test_nothing_is_said_where_there_are_none_yet() -> None:
         asked = render(VALUES, api=address)
     for objects in (asked, render(VALUES)):
         assert "replicas" not in one(objects, "Deployment", NAME)["spec"]
+
+
+def test_the_processor_is_measured_against_a_core() -> None:
+    """60 % of its core is a busy node, and 70 % of a small request is a quiet one."""
+    objects = render({"nodes": {"autoscaling": {"enabled": True, "connections": {"target": 0}}}})
+    (metric,) = one(objects, "HorizontalPodAutoscaler", NAME)["spec"]["metrics"]
+    assert metric["resource"] == {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "600m"}}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "told"),
+    [({"cpu": 70}, "autoscaling/cpu"), ({"cpu": "", "connections": {"target": 0}}, "looks at nothing")],
+)
+def test_what_cannot_be_aimed_at_is_refused(scaling: Object, told: str) -> None:
+    """A percentage is no number of cores, and something has to be looked at."""
+    with pytest.raises(Refused, match=told):
+        render({"nodes": {"autoscaling": {"enabled": True, **scaling}}})

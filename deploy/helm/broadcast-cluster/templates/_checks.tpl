@@ -101,7 +101,7 @@
 {{- if lt (int $scaling.maxReplicas) (int $scaling.minReplicas) -}}
 {{- fail (printf "%s.autoscaling.maxReplicas is %v, below minReplicas %v" $name $scaling.maxReplicas $scaling.minReplicas) -}}
 {{- end -}}
-{{- if not (or (int $scaling.connections.target) (int $scaling.cpu)) -}}
+{{- if not (or (int $scaling.connections.target) $scaling.cpu) -}}
 {{- fail (printf "%s.autoscaling looks at nothing: give connections.target or cpu" $name) -}}
 {{- end -}}
 {{- end -}}
