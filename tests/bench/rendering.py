@@ -115,9 +115,10 @@ def _bound(row: Row) -> str:
 def _met(row: Row) -> str:
     if not row.valid:
         return "invalid"
-    if not any(part == "limit" or part in row.ratios for part in row.bound.parts()):
+    unchecked = row.unchecked(row.bound)
+    if len(unchecked) == len(row.bound.parts()):
         return "-"
-    met = "no" if row.broken(row.bound) else "yes"
+    met = "no" if row.broken(row.bound) else "in part" if unchecked else "yes"
     return f"{met}, in doubt" if row.doubtful else met
 
 

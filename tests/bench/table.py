@@ -82,9 +82,13 @@ class Row:
     valid: bool = True
     doubtful: bool = False
 
+    def lost(self) -> list[str]:
+        """That not all came, if it did not, in words."""
+        return [] if self.valid else [f"{self.name}: something that was sent did not come, or came twice"]
+
     def broken(self, bound: Bound) -> list[str]:
         """Which parts of a bound the medians break, in words."""
-        found = [] if self.valid else [f"{self.name}: something that was sent did not come, or came twice"]
+        found = self.lost()
         for part, at_most in bound.parts().items():
             if part == "limit":
                 figure, what = self.figures[NODE].median, self.unit

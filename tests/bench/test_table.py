@@ -59,6 +59,14 @@ def test_a_bound_that_was_met_in_doubt_says_so() -> None:
     assert "| yes |" in markdown([row_of("fanout", "us", rounds[1:], Bound(limit=20))], {})
 
 
+def test_a_bound_that_was_looked_at_in_part_is_not_met() -> None:
+    """Without the Go peer nobody knows how a node compares with it."""
+    rounds = [*rounds_of(NODE, 8), *rounds_of(FLOOR, 8)]
+    both = Bound(floor=1.25, go=0.6)
+    assert "| in part |" in markdown([row_of("fanout", "us", rounds, both)], {GO: "there is no `go`"})
+    assert "| no |" in markdown([row_of("fanout", "us", rounds, Bound(floor=0.5, go=0.6))], {})
+
+
 def test_a_round_is_compared_with_its_neighbour_only() -> None:
     """A round that does not count takes its neighbour along; the others are not compared crosswise."""
     ours = [*rounds_of(NODE, 50, missing=1), *rounds_of(NODE, 20, 30)]
