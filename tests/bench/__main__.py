@@ -7,7 +7,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         1 if one could not be run or something that was sent did not come, or if --quick found a figure worse
-        than its committed bound.
+        than its committed bound, or a bound that nothing is measured for.
     """
     arguments = parse(argv, {name: benchmark.takes for name, benchmark in BENCHMARKS.items()}, QUICK)
     if arguments.list:
@@ -124,6 +124,8 @@ def _run_all(arena: Arena, names: Sequence[str]) -> tuple[list[Row], list[str]]:
                 row.doubts.append("the nodes were profiled meanwhile, the peers were not")
     elif arena.quick:
         say(checked(rows, bounds))
+        if not names and not failed:  # what could not be run has no rows
+            failed += unmeasured(rows, bounds, arena.missing)
     return rows, failed
 
 
@@ -146,6 +148,28 @@ def checked(rows: Sequence[Row], bounds: dict[str, Bound]) -> str:
     left = [f"{row.name} ({part})" for row, bound in measured for part in row.unchecked(bound)]
     count = sum(len(bound.parts()) for _, bound in measured) - len(left)
     return f"{count} bounds were checked" + (f"; not checked: {', '.join(left)}" if left else "")
+
+
+def unmeasured(rows: Sequence[Row], bounds: dict[str, Bound], missing: Mapping[str, str]) -> list[str]:
+    """Which bounds are looked at nowhere, although no peer is missing for it, in words.
+
+    Args:
+        rows: of a whole quick run.
+        bounds: the committed ones.
+        missing: peers that could not be had, with the reason.
+    """
+    measured = {row.name: row for row in rows}
+    found = []
+    for name, bound in bounds.items():
+        if name not in measured:
+            found.append(f"{name}: has a bound, but nothing of that name is measured")
+            continue
+        found += [
+            f"{name}: has a bound next to {PEERS[part]}, which is not measured with it"
+            for part in measured[name].unchecked(bound)
+            if part not in missing
+        ]
+    return found
 
 
 def _show_all(arena: Arena, rows: Sequence[Row], as_plain_data: bool) -> None:
