@@ -79,13 +79,19 @@ def report_of(step: NodeStep, view: View) -> NodeReport | None:
     return member.report if member and member.report.instance == step.instance else None
 
 
+def stops(plan: Plan, step: NodeStep, view: View) -> bool:
+    """Whether the process of a step's node ends when it is empty: for its plan, or told to by a signal."""
+    last = _last_report(step, view)
+    return plan.stop or (last is not None and last.leaving.stop)
+
+
 def sight(plan: Plan, step: NodeStep, view: View, now: float, settings: PlanSettings) -> Sight:
     """What can be seen of the node of a step."""
     report = report_of(step, view)
     if report is None:
         if plan.cut_off:
             return Sight.LOST
-        if _ended_as_planned(plan, step, settings):
+        if _ended_as_planned(plan, step, view, settings):
             waits = rolling(plan) and any(other.state == P for other in plan.steps)
             return Sight.AWAITED if waits else Sight.ENDED
         return Sight.ANEW if step.node in view.members else Sight.GONE
@@ -99,7 +105,8 @@ def sight(plan: Plan, step: NodeStep, view: View, now: float, settings: PlanSett
     if report.leaving.phase == Leaving.EMPTY:
         if plan.cut_off:
             return Sight.HELD
-        return Sight.STOPS if plan.stop else Sight.RESUMES if plan.resume else Sight.EMPTY
+        ends = stops(plan, step, view)
+        return Sight.STOPS if ends else Sight.RESUMES if plan.resume else Sight.EMPTY
     return Sight.SENDS if report.leaving.phase == Leaving.SENDING else Sight.WAITS
 
 
@@ -154,18 +161,23 @@ def order(plan: Plan, step: NodeStep, view: View) -> None:
         step.connections_before = step.connections = report.connections
 
 
-def _ended_as_planned(plan: Plan, step: NodeStep, settings: PlanSettings) -> bool:
+def _last_report(step: NodeStep, view: View) -> NodeReport | None:
+    return report_of(step, view) or view.departed.get(step.instance)
+
+
+def _ended_as_planned(plan: Plan, step: NodeStep, view: View, settings: PlanSettings) -> bool:
     """It was empty, or it was to end and nearly so, or at its deadline.
 
     That is decided when it disappears: who has been missing for longer has no rate any more.
     """
     at_deadline = step.rate > 0 and step.ends_in_s <= settings.lag_s
     nearly = step.connections <= step.rate * LAST_REPORT_S
-    return step.state in SENDERS and (step.connections == 0 or (plan.stop and (nearly or at_deadline)))
+    ends = stops(plan, step, view)
+    return step.state in SENDERS and (step.connections == 0 or (ends and (nearly or at_deadline)))
 
 
 def _count(plan: Plan, step: NodeStep, view: View) -> None:
-    report = report_of(step, view) or view.departed.get(step.instance)
+    report = _last_report(step, view)
     if report is None:
         return
     step.connections = report.connections
@@ -210,12 +222,14 @@ def _await_return(
         _await_obedience(step, view, settings)
         return
     serving = [r for r in living(view, now, settings.ttl_s) if r.state == NodeReport.SERVING]
-    if plan.stop:
+    ends = stops(plan, step, view)
+    if ends:
         # Whoever was started since the plan began is there instead of one that left: names may change.
         ours = {other.instance for other in plan.steps}
         age_s = max(other.running_s for other in plan.steps)
         new = sum(r.instance not in ours and r.uptime_s < age_s for r in serving)
-        replaced = sum(other.state == D and other.running_s > 0 for other in plan.steps)
+        done = [other for other in plan.steps if other.state == D and other.running_s > 0]
+        replaced = sum(report_of(other, view) is None for other in done)
         back = new > replaced
     else:
         back = any(r.instance == step.instance for r in serving)
@@ -225,7 +239,7 @@ def _await_return(
         step.state = NodeStep.FAILED
         step.note = f"did not come back within {settings.return_limit_s:.0f} s"
     else:
-        step.note = "waits for one in its place" if plan.stop else "goes back into rotation"
+        step.note = "waits for one in its place" if ends else "goes back into rotation"
 
 
 def _await_obedience(step: NodeStep, view: View, settings: PlanSettings) -> None:

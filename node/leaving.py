@@ -49,7 +49,7 @@ class Leaving:
         hub: a client goes between two publications, never in the middle of one.
         reason: what clients are told, given whether the node itself stays.
         cut_off: whether the node is cut off from its broker.
-        changed: called when the phase is another one.
+        changed: called when the phase is another one, or the process is to end now.
 
     Attributes:
         done: set when the process should end: nobody is left, and it was told to.
@@ -72,7 +72,7 @@ class Leaving:
         self._cut_off = cut_off
         self._changed = changed
         self._parked = trio.lowlevel.ParkingLot()
-        self._phase = drain.phase
+        self._told = (drain.phase, drain.ends)
         # Who goes next is at the end; made for one way of choosing, and made again when it is used up.
         self._line: list[Registered] = []
         self._line_is_for = Batch(0)
@@ -151,11 +151,12 @@ class Leaving:
 
     def _look(self) -> None:
         """Say what has changed, and wake up if there is something to do."""
-        if self._drain.phase is not self._phase:
-            self._phase = self._drain.phase
+        told = (self._drain.phase, self._drain.ends)
+        if told != self._told:
+            self._told = told
             log.info(
                 "drain",
-                phase=self._phase.name.lower(),
+                phase=self._drain.phase.name.lower(),
                 sessions=len(self._sessions),
                 reason=self._drain.reason,
             )

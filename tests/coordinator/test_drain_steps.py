@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.drain_steps import NEXT, SENDERS, Sight, advance, sight
-from coordinator.members import View, gone
+from coordinator.members import View, gone, seen
 from coordinator.settings import PlanSettings
 from protos.catalog_pb2 import Leaving, NodeReport, NodeStep, Plan
 from tests.coordinator.reports import NOW, report, view_of
@@ -111,6 +111,30 @@ def test_a_node_that_ends_between_two_reports_is_done() -> None:
     plan = plan_of(NodeStep.SENDING, stop=True)
     plan.steps[0].rate = 400
     assert carried_on(plan, View()).state == NodeStep.DONE
+
+
+def test_a_node_that_gets_a_signal_in_a_drain_ends_as_planned() -> None:
+    """The drain was not to end it, and its last word was that it is to end now: that is no failure."""
+    plan = plan_of(NodeStep.SENDING)
+    plan.steps[0].rate = 100
+    told = Leaving(phase=Leaving.SENDING, plan_id="p", ends_in_s=17, on_its_own=True, stop=True)
+    view = view_of(report("a", 58, leaving=told))
+    assert carried_on(plan, view).state == NodeStep.SENDING
+    assert carried_on(plan, gone(view, "a")).state == NodeStep.DONE
+
+
+def test_a_node_that_gets_a_signal_in_a_rolling_drain_is_waited_for_in_another() -> None:
+    """It was to resume and cannot: one in its place does, and those that resumed themselves need none."""
+    plan = plan_of(NodeStep.SENDING, resume=True, others=2, unavailable_max=1)
+    plan.steps[1].state, plan.steps[0].running_s, plan.steps[1].running_s = NodeStep.DONE, 20, 40
+    stopping = Leaving(phase=Leaving.EMPTY, plan_id="p", on_its_own=True, stop=True)
+    returned = report("other-0", uptime_s=500)
+    view = view_of(report("a", 0, leaving=stopping), returned)
+    assert carried_on(plan, view).note == "empty, the process is ending"
+    assert carried_on(plan, gone(view, "a")).state == NodeStep.RETURNING
+    assert carried_on(plan, gone(view, "a")).note == "waits for one in its place"
+    anew = seen(view, report("a", 0, instance="a-2", uptime_s=2), NOW)
+    assert carried_on(plan, anew).state == NodeStep.DONE
 
 
 def test_a_node_that_vanishes_with_clients_is_waited_for_until_its_deadline() -> None:

@@ -169,6 +169,19 @@ def test_a_node_that_stops_while_the_others_are_full_goes_at_its_own_pace() -> N
     assert leader.step()["a"].rate > 33
 
 
+def test_a_node_that_gets_a_signal_in_a_drain_is_never_held() -> None:
+    """Nobody has room any more: until then the drain waits, and from then on the node is on its own."""
+    leader = Leader(report("a"), report("b"))
+    leader.ask(nodes=["a"])
+    leader.step()
+    full = report("b", 10_000)
+    leader.hear(report("a", leaving=leaving(Leaving.SENDING)), full)
+    assert leader.step()["a"].rate == 0
+    leader.hear(report("a", leaving=leaving(Leaving.SENDING, on_its_own=True, stop=True, rate=33)), full)
+    assert leader.step() == {}
+    assert [step.rate for step in leader.plans[0].steps] == [33]
+
+
 def test_a_node_that_stops_among_busy_ones_never_goes_all_at_once() -> None:
     """Whoever comes by itself uses all that the receivers take: its clients are spread until its deadline."""
     busy = [report("b"), report("c")]

@@ -239,10 +239,14 @@ async def test_a_node_whose_broker_is_back_serves_again_without_a_leader(
 
 
 async def test_changes_are_told_and_idle_nodes_sleep(autojump_clock: MockClock, node: Node) -> None:
-    """The catalog hears of each new phase; a node that serves does not even tick."""
+    """The catalog hears of each new phase, and of SIGTERM in any; a node that serves does not even tick."""
     await wait_all_tasks_blocked()
     node.come(1)
+    node.order(rate=0)
+    await trio.sleep(1)
+    assert node.changes == 2
+    node.order(2, rate=100)
     node.leaving.stop(20)
-    assert node.changes == 1
-    await node.leaving.done.wait()
     assert node.changes == 3
+    await node.leaving.done.wait()
+    assert node.changes == 4
