@@ -1,13 +1,13 @@
 """What a node says of itself in the catalog: made anew each time, from what the parts count anyway."""
 
 import os
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from node import open_files
 from node.broker.interface import Broker
 from node.config.options import Config
 from node.connect_cost import ConnectCost
@@ -20,8 +20,8 @@ from protos.catalog_pb2 import Address, NodeReport
 _INTERVAL_MIN_S = 0.5
 # The share of its core a node lets new sessions take, where no limit is configured.
 _CONNECT_SHARE = 0.5
-# Descriptors that are no client's: listeners, the broker, files, connections of the API.
-_OTHER_FILES = 64
+# Descriptors that are no client's: what is kept from them, and listeners, the broker, connections of the API.
+_OTHER_FILES = 2 * open_files.RESERVED
 # One loop on one core: with more sessions a publication to all takes over a third of a second. A limit of
 # open files beyond that says nothing about room.
 _CAPACITY_MAX = 50_000
@@ -223,9 +223,7 @@ def addresses(url: str, config: Config) -> list[Address]:
 
 def capacity(config: Config) -> int:
     """How many sessions a node can hold, as far as anybody knows."""
-    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limited = open_files != resource.RLIM_INFINITY
-    fitting = min(max(1, open_files - _OTHER_FILES), _CAPACITY_MAX) if limited else _CAPACITY_MAX
+    fitting = min(max(1, open_files.limit() - _OTHER_FILES), _CAPACITY_MAX)
     return config.node.capacity or config.client.connection_limit or fitting
 
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 import trio
 
+from node import open_files
 from node.access.channels import ChannelRules
 from node.access.origins import OriginCheck
 from node.api.methods import Api
@@ -74,6 +75,7 @@ def main(config: Config, on_ready: Ready | None = None, *, grpc: bool = False) -
         GrpcError: the same of the gRPC port.
     """
     missing_lines = configure_logging(config.log, node=node_name(config))
+    open_files.raise_limit()
     # What exists now lives as long as the process: the collector need not look at it again.
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()

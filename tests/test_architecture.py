@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "node.access.api_key",
         "node.api",
         "node.config",
+        "node.open_files",
         "node.pages",
         "node.telemetry.metrics",
         "node.timers",

@@ -5,6 +5,7 @@ it. A path it does not know, and a request it does not frame (chunked bodies, HT
 """
 
 import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from contextlib import suppress
 import structlog
 import trio
 
+from node import open_files
 from node.config.options import HttpServerOptions
 from node.door.connection import Connection, address_text
 from node.door.counts import Counts
@@ -87,6 +89,7 @@ class Door:
         self.addresses: list[tuple[str, int]] = []
         self.stopping = False
         self._leaving = False
+        self._descriptors_max = 0
         metrics.observe("door_connections", lambda: len(self._connections), "TCP connections open now.")
 
     async def serve(
@@ -104,6 +107,7 @@ class Door:
         """
         if self.tls is not None:
             self.tls.load()
+        self._descriptors_max = open_files.limit() - open_files.RESERVED
         self._listeners = listeners = await open_listeners(self._options)
         # Two nurseries: accepting ends before serving does.
         async with trio.open_nursery() as serving:
@@ -151,6 +155,14 @@ class Door:
             if connection.waiting:
                 connection.stop_receiving()
 
+    def _take(self, listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+        sock, address = listener.accept()
+        # The kernel gives the lowest number that is free, so this one says how many are taken.
+        if sock.fileno() >= self._descriptors_max:
+            sock.close()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return sock, address
+
     async def _accept(self, listener: socket.socket, serving: trio.Nursery) -> None:
         while not self.stopping:
             # `stop` closes the listener.
@@ -158,7 +170,7 @@ class Door:
                 await trio.lowlevel.wait_readable(listener)
             for _ in range(0 if self.stopping else _ACCEPTS_PER_TURN):
                 try:
-                    sock, address = listener.accept()
+                    sock, address = self._take(listener)
                 except BlockingIOError:
                     break
                 except OSError as error:

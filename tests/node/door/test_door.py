@@ -9,6 +9,7 @@ import pytest
 import structlog
 import trio
 
+from node import open_files
 from node.door.connection import Connection
 from node.door.head import Head
 from tests.node.door.clients import LOCAL, Client, echo, serving
@@ -319,6 +320,30 @@ async def test_running_out_of_descriptors_is_survived() -> None:
         with trio.fail_after(PATIENCE_S):
             assert (await patient.ask(get("/a"))).status == 200
         await patient.aclose()
+
+
+async def test_clients_leave_descriptors_for_the_node() -> None:
+    """Who comes when all but a few are taken is let go and counted; the broker's connection has room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as spare:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare.fileno() + open_files.RESERVED + 12, hard))
+    clients = []
+    try:
+        async with serving({"/a": echo}) as served:
+            while not served.metrics.refused["exhausted"]:
+                clients.append(await served.connect())
+                await trio.testing.wait_all_tasks_blocked()
+            assert len(clients) > 1
+            assert (await clients[0].ask(get("/a"))).status == 200
+            with trio.fail_after(PATIENCE_S):
+                assert await clients[-1].stream.receive_some() == b""
+            connections = [socket.socket() for _ in range(open_files.RESERVED // 2)]
+            for connection in connections:
+                connection.close()
+            for client in clients:
+                await client.aclose()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_lost_connection_does_not_end_accepting(monkeypatch: pytest.MonkeyPatch) -> None:
