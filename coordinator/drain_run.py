@@ -143,10 +143,14 @@ def _order(plan: Plan, step: NodeStep, action: Order.Action) -> Order:
     return order
 
 
-def _active(plans: Sequence[Plan]) -> Iterator[tuple[Plan, NodeStep]]:
+def _parts(plans: Sequence[Plan]) -> Iterator[tuple[Plan, NodeStep]]:
     for plan in plans:
         if plan.kind == Plan.DRAIN and plan.state == Plan.RUNNING:
-            yield from ((plan, step) for step in plan.steps if step.state in UNFINISHED)
+            yield from ((plan, step) for step in plan.steps)
+
+
+def _active(plans: Sequence[Plan]) -> Iterator[tuple[Plan, NodeStep]]:
+    return ((plan, step) for plan, step in _parts(plans) if step.state in UNFINISHED)
 
 
 def _take_up(plan: Plan, plans: Sequence[Plan], view: View, now: float, settings: PlanSettings) -> None:
@@ -211,8 +215,9 @@ def _cancel(
             step.state, step.note = NodeStep.FAILED, "did not go back into rotation"
         else:
             step.state, step.note = NodeStep.RETURNING, "goes back into rotation"
-        for _, part in _active(plans):
-            if part.instance == step.instance:
+        for _, part in _parts(plans):
+            # Also one whose turn has not come: otherwise it would leave after all.
+            if part.instance == step.instance and part.state in (NodeStep.PENDING, *UNFINISHED):
                 part.state, part.note = NodeStep.FAILED, f"put back into rotation by plan {plan.id}"
     if not any(step.state in UNFINISHED for step in plan.steps):
         plan.state = Plan.CANCELLED

@@ -311,6 +311,27 @@ def test_an_undrain_takes_one_node_out_of_a_drain() -> None:
     assert leader.plans[1].state == Plan.CANCELLED
 
 
+def test_an_undrain_of_a_node_whose_turn_has_not_come_keeps_it() -> None:
+    """It never leaves; the node whose turn it is is emptied, and the drain says why it went no further."""
+    leader = Leader(report("a"), report("b"), report("c"))
+    leader.ask(nodes=["a", "b"], unavailable_max=1, deadline_s=90)
+    assert set(leader.step()) == {"a"}
+    undrain = plan_undrain("b", "u", leader.view, leader.plans, leader.now, SETTINGS)
+    assert isinstance(undrain, Plan)
+    leader.plans.append(undrain)
+    leader.step(8)
+    assert leader.plans[1].state == Plan.CANCELLED
+    leader.hear(report("a", 0, leaving=leaving(Leaving.EMPTY)))
+    leader.step()
+    leader.hear(report("a", 0))
+    assert leader.step(2) == {}
+    assert leader.states() == [NodeStep.DONE, NodeStep.FAILED]
+    assert (leader.plans[0].state, leader.plans[0].note) == (
+        Plan.FAILED,
+        "b: put back into rotation by plan u",
+    )
+
+
 def test_a_leader_that_knows_no_node_orders_nothing() -> None:
     """The catalog was emptied: plans wait for the nodes to register again."""
     leader = Leader(report("a"), report("b"))
