@@ -12,12 +12,13 @@ from typing import Any
 import grpc
 import structlog
 import trio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from node.config.grpc import GrpcServerOptions
 from node.grpc.errors import GrpcError
 from node.grpc.gate import Context
+from node.grpc.health import Health
 from node.grpc.loop import in_asyncio, spawn
 
 log = structlog.get_logger(__name__)
@@ -29,11 +30,8 @@ _REOPEN_MAX_S = 5.0
 _REOPEN_INTERVAL_S = 0.05
 # How long calls may take to end when the node does: a status that was sent is to arrive.
 _STOP_S = 1.0
-_HEALTH_MAX_S = 1.0
 # Longer than any stream lives: those of a server that stops are ended by the node, at its own pace.
 _GRACE_S = 10 * 365 * 86_400.0
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
@@ -62,7 +60,7 @@ class GrpcServer:
         self._services = services
         self._receive_bytes_max = receive_bytes_max
         self._not_ready = not_ready
-        self._health = health.aio.HealthServicer()
+        self._health = Health(services)
         self._servers: list[Any] = []
         self._open: Any = None
         # Tasks of servers that were told to stop.
@@ -84,7 +82,7 @@ class GrpcServer:
         In the end, on cancellation too, calls have a moment for their last words.
         """
         try:
-            await self._tell()
+            self._tell()
             self.port = await self._start(self._options.port)
             log.info("listening for grpc", port=self.port)
             task_status.started(self.port)
@@ -118,8 +116,8 @@ class GrpcServer:
     async def _follow(self) -> None:
         """Do what `leave` says."""
         if self._leaving and self._open is not None:
-            # Those who watch it hear this before anything else.
-            await self._set_health(_NOT_SERVING)
+            # Those who watch it and read hear this before anything else.
+            self._tell()
             self._parting.add(spawn(self._part(self._open)))
             self._open = None
         elif not self._leaving and self._open is None:
@@ -184,17 +182,11 @@ class GrpcServer:
     async def _tell_health(self) -> None:
         """Say SERVING while clients should come, for ever."""
         while True:
-            await self._tell()
+            self._tell()
             await trio.sleep(_HEALTH_INTERVAL_S)
 
-    async def _tell(self) -> None:
-        await self._set_health(_NOT_SERVING if self._leaving or self._not_ready() else _SERVING)
-
-    async def _set_health(self, status: Any) -> None:
-        # Whoever watches is told in turn, and one that reads nothing must not hold up the node.
-        with trio.move_on_after(_HEALTH_MAX_S):
-            for name in ("", *self._services):
-                await in_asyncio(self._health.set, name, status)
+    def _tell(self) -> None:
+        self._health.tell(serving=not self._leaving and not self._not_ready())
 
 
 def _credentials(options: GrpcServerOptions) -> grpc.ServerCredentials:

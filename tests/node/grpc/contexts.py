@@ -60,7 +60,7 @@ class FakeContext:
         self.written.append(message)
         self.news.set()
 
-    async def abort(self, code: grpc.StatusCode, details: str, trailing: Any) -> None:
+    async def abort(self, code: grpc.StatusCode, details: str, trailing: Any = ()) -> None:
         self.status = (code.name, details, dict(trailing))
         raise Aborted
 
