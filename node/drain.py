@@ -172,10 +172,10 @@ class Drain:
         """Whether it leaves only for as long as its broker is away."""
         return self.leaves and self._order.cut_off and not self._on_its_own
 
-    @property
-    def busy(self) -> bool:
-        """Whether `due` has to be asked again and again."""
-        return self.leaves or (self._order.action == Order.MOVE and self._sent < self._order.count)
+    def busy(self, now: float) -> bool:
+        """Whether `due` has to be asked again and again; a move without a leader waits for the next order."""
+        moves = self._order.action == Order.MOVE and self._sent < self._order.count
+        return self.leaves or (moves and self._is_led(now))
 
     @property
     def ends(self) -> bool:

@@ -99,7 +99,11 @@ class Leaving:
     async def run(self) -> None:
         """Send away for ever. Cancellation stops between two sessions."""
         while True:
-            if not self._drain.busy:
+            busy = self._drain.busy(trio.current_time())
+            if not busy or not self._sessions:
+                # Who goes next is chosen anew the next time, and until then nobody who has gone is kept.
+                self._line, self._line_is_for, self._look_at = [], Batch(0), 0.0
+            if not busy:
                 await self._parked.park()
             await self._turn()
             await trio.sleep(TICK_S)
@@ -161,7 +165,7 @@ class Leaving:
                 reason=self._drain.reason,
             )
             self._changed()
-        if self._drain.busy:
+        if self._drain.busy(trio.current_time()):
             self._parked.unpark()
 
 

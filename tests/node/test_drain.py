@@ -161,7 +161,7 @@ def test_serve_puts_a_node_back_from_every_phase(quiet_s: int) -> None:
     node.obey(order(1, rate=100))
     node.ticks(quiet_s)
     assert node.obey(order(2, Order.SERVE)) == ""
-    assert (node.drain.leaves, node.drain.busy, node.drain.reason) == (False, False, "")
+    assert (node.drain.leaves, node.drain.busy(node.now), node.drain.reason) == (False, False, "")
     assert node.ticks(5) == 0
     node.sessions = 100
     node.obey(order(3, plan_id="again", rate=100))
@@ -204,7 +204,7 @@ def test_a_move_sends_so_many_older_ones_and_stays() -> None:
     node.ticks(1)
     node.obey(order(2, Order.MOVE, count=10, rate=20))
     node.ticks(1)
-    assert (node.sessions, node.drain.leaves, node.drain.busy) == (90, False, False)
+    assert (node.sessions, node.drain.leaves, node.drain.busy(node.now)) == (90, False, False)
     moving = node.drain.moving()
     assert moving is not None
     assert (moving.plan_id, moving.sent_away, moving.count) == ("plan", 10, 10)

@@ -1,5 +1,7 @@
 """Who is sent away, in which order, after what, and when the process ends."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -167,6 +169,31 @@ async def test_a_move_spares_the_young_and_stops_at_its_count(autojump_clock: Mo
         await trio.sleep(1)
     assert len(node.told) == 30
     assert len(node.sessions) == 10
+
+
+@pytest.mark.parametrize("ends", ["served", "not led", "empty"])
+async def test_who_was_to_go_is_kept_by_nobody(autojump_clock: MockClock, node: Node, ends: str) -> None:
+    """When a drain or a move is over, however it ended, a session that goes by itself is really gone."""
+    node.come(50)
+    node.order(1, Order.MOVE if ends == "not led" else Order.DRAIN, count=40, rate=5, plan_id="one")
+    await trio.sleep(1)
+    assert 3 <= len(node.told) <= 7
+    if ends == "served":
+        node.order(2, Order.SERVE, rate=0)
+    going = node.sessions[: None if ends == "empty" else -1]
+    gone = [weakref.ref(session) for session in going]
+    for session in going:
+        session.told = SHUTDOWN
+        node.sessions.remove(session)
+    del session, going
+    await trio.sleep(10)
+    gc.collect()
+    assert not any(session() for session in gone)
+    node.come(5)
+    told = len(node.told)
+    node.order(3, plan_id="two")
+    await trio.sleep(3)
+    assert (node.sessions, len(node.told) > told) == ([], True)
 
 
 async def test_sessions_that_come_in_between_are_found(autojump_clock: MockClock, node: Node) -> None:
