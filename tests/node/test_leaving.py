@@ -180,6 +180,7 @@ async def test_who_was_to_go_is_kept_by_nobody(autojump_clock: MockClock, node: 
     assert 3 <= len(node.told) <= 7
     if ends == "served":
         node.order(2, Order.SERVE, rate=0)
+    await trio.sleep(4)
     going = node.sessions[: None if ends == "empty" else -1]
     gone = [weakref.ref(session) for session in going]
     for session in going:
