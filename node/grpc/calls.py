@@ -116,7 +116,8 @@ class _PublishStream:
                 self._reading = True
                 message = await context.read()
                 self._reading = False
-                if message is grpc.aio.EOF:
+                # One that came in the turn in which `leave` ended the reading is not looked at any more.
+                if message is grpc.aio.EOF or self._leaving:
                     break
                 self._note(await self._publish(message))
         except Exception as error:  # noqa: BLE001 - raised again by the handler, whose task this is for

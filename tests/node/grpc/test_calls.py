@@ -126,3 +126,25 @@ def test_a_node_that_leaves_ends_streams_with_what_it_has_taken() -> None:
         assert not calls._publishing
 
     on_node(test)
+
+
+def test_a_message_that_comes_as_the_node_leaves_is_not_published() -> None:
+    """What the summary does not count nobody has: sent to another node, it is there once."""
+
+    async def test(node: MemoryNode, calls: Calls) -> None:
+        published: list[str] = []
+
+        async def stores_and_waits(channel: str, *_: object, **__: object) -> None:
+            published.append(channel)
+            await trio.sleep_forever()
+
+        node.publisher._broker.publish = stores_and_waits  # type: ignore[method-assign,assignment]
+        context = FakeContext()
+        task = asyncio.create_task(calls.publish_stream(None, context))  # type: ignore[arg-type]
+        await context.asked_for(1)
+        context.send(message("a"))
+        calls.leave()
+        summary = edge_pb2.PublishStreamResponse.FromString(await task)
+        assert (summary.received, published) == (0, [])
+
+    on_node(test)
