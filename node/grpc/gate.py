@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 
-from node.edge.status import CallRefused, Ending, ending_of_failure
+from node.edge.status import CallRefused, Code, Ending, ending_of_failure
 from node.protocol.errors import CommandError, RemoteProtocolError
+from node.protocol.reasons import INTERNAL
 from node.session import Parts
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,8 @@ class Gate:
         """A handler whose refusals become status codes, counted and logged.
 
         Args:
-            handler: may raise CallRefused, CommandError and RemoteProtocolError.
+            handler: may raise CallRefused, CommandError and RemoteProtocolError; anything else is a fault
+                of this program, which its client is told nothing of.
         """
 
         async def call(request: Any, context: Context) -> bytes:
@@ -72,6 +74,14 @@ class Gate:
                 ending, cause = refused.ending, refused.cause
             except (CommandError, RemoteProtocolError) as failure:
                 ending, cause = ending_of_failure(failure), "session"
+            except grpc.aio.BaseError:
+                # The call is over already, by its handler or by its client.
+                raise
+            except Exception as error:
+                # The one place for this: a fault that concerns one call must not end the others.
+                self._parts.metrics.failures += 1
+                log.exception("serving a call failed", rate_limited=type(error).__name__)
+                return await abort(context, Ending(Code.INTERNAL, INTERNAL.message, INTERNAL.code))
             self._parts.metrics.refused[cause] += 1
             log.info("call refused", status=ending.code.name, reason=ending.details, rate_limited=cause)
             return await abort(context, ending)

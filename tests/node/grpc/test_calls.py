@@ -148,3 +148,35 @@ def test_a_message_that_comes_as_the_node_leaves_is_not_published() -> None:
         assert (summary.received, published) == (0, [])
 
     on_node(test)
+
+
+def test_a_fault_of_ours_is_counted_and_is_no_clients_business() -> None:
+    """Its text may be anything, a payload or a secret: clients hear that there was one, the log has it."""
+
+    async def test(node: MemoryNode, calls: Calls) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            raise KeyError("what nobody outside may see")
+
+        node.publisher._broker.publish = broken  # type: ignore[method-assign,assignment]
+        context = FakeContext()
+        with pytest.raises(Aborted):
+            await Gate(node.parts).guarded(calls.publish)(message("a"), context)  # type: ignore[arg-type]
+        assert context.status == ("INTERNAL", "internal server error", {"broadcast-code": "100"})
+        assert node.metrics.failures == 1
+
+    on_node(test)
+
+
+def test_a_call_that_is_over_is_no_fault() -> None:
+    """What grpc raises in the handler of a client that has gone is grpc's to deal with."""
+
+    async def test(node: MemoryNode, _: Calls) -> None:
+        async def over(*_: object) -> bytes:
+            raise Aborted
+
+        context = FakeContext()
+        with pytest.raises(Aborted):
+            await Gate(node.parts).guarded(over)(b"", context)  # type: ignore[arg-type]
+        assert (context.status, node.metrics.failures) == (None, 0)
+
+    on_node(test)
