@@ -1,8 +1,10 @@
 """The real Helm, run on the chart of this checkout. No test lives here."""
 
+import base64
 import functools
 import json
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -92,4 +94,16 @@ def pods(objects: list[Object] | tuple[Object, ...]) -> dict[str, Object]:
             found[name] = each["spec"]
         elif each["kind"] in ("Deployment", "StatefulSet"):
             found[name] = each["spec"]["template"]["spec"]
+    return found
+
+
+def variables(objects: list[Object] | tuple[Object, ...], kind: str, name: str) -> dict[str, str]:
+    """The environment of an owner's pods as the kubelet makes it, without what only a cluster knows."""
+    secrets = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "Secret"}
+    found: dict[str, str] = {}
+    for each in one(objects, kind, name)["spec"]["template"]["spec"]["containers"][0]["env"]:
+        if "value" in each:
+            found[each["name"]] = re.sub(r"\$\((\w+)\)", lambda ref: found[ref[1]], each["value"])
+        elif reference := each["valueFrom"].get("secretKeyRef"):
+            found[each["name"]] = base64.b64decode(secrets[reference["name"]][reference["key"]]).decode()
     return found

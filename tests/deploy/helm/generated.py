@@ -22,6 +22,8 @@ from node.config.schema import (
 )
 from tests.deploy.helm.engine import CHART
 
+# With which NATS servers know each other; no option of the program.
+ROUTES_PASSWORD = "NATS_ROUTES_PASSWORD"
 BEGIN, END = "<!-- values:begin -->", "<!-- values:end -->"
 # What is handed to Kubernetes as it is, and so described there.
 _FREE = frozenset(
@@ -77,7 +79,8 @@ _BY_PATH: dict[str, dict[str, Any]] = {
     "secret.values": {
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: {"type": ["string", "number", "boolean"]} for name in sorted(ENV_NAMES)},
+        # Strings alone: of a number that is not quoted Helm makes 1.2345678e+07.
+        "properties": {name: {"type": "string"} for name in sorted({*ENV_NAMES, ROUTES_PASSWORD})},
     },
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.helm.engine import CASES, CHART, one, rendered
+from tests.deploy.helm.engine import CASES, CHART, one, rendered, variables
 from tests.nats_server import NatsServer
 from tests.patience import PATIENCE_S
 
@@ -109,7 +109,8 @@ def test_nats_takes_its_config(case: str, tmp_path: Path) -> None:
         return
     file = tmp_path / "nats.conf"
     file.write_text(maps[0])
-    environ = {"POD_NAME": "nats-0", "BROADCAST_BROKER_NATS_USER": "a", "BROADCAST_BROKER_NATS_PASSWORD": "b"}
+    name = "broadcast-broadcast-cluster-nats"
+    environ = {"POD_NAME": "nats-0", **variables(rendered(case), "StatefulSet", name)}
     program = BROADCAST.with_name("nats-server")
     done = subprocess.run(
         [program, "-t", "-c", file], env=environ, capture_output=True, text=True, check=False

@@ -131,7 +131,6 @@ REFUSALS = [
     ({"coordinator": {"preStopSeconds": 25}}, "which is part of it"),
     ({"nats": {"lameDuckSeconds": 50}}, "killed in its lame duck time"),
     ({"nats": {"enabled": False}}, "no servers are named"),
-    ({"nats": {"auth": True}}, "BROADCAST_BROKER_NATS_USER is not in secret.values"),
     ({"config": {"broker": {"nats": {"url": "nats://other:4222"}}}}, "names other servers"),
     ({"config": {"broker": {"type": "memory"}}}, "would not hear of each other"),
     ({"config": {"http_server": {"tls": {"client_ca_pem": "/ca"}}}}, "kubelet has none to show"),

@@ -18,9 +18,14 @@
 {{- fail "nats.enabled is false and no servers are named: set config.broker.nats.url, or BROADCAST_BROKER_NATS_URL in the secret" -}}
 {{- end -}}
 {{- if and .Values.nats.auth (not .Values.secret.existingSecret) -}}
-{{- range list "BROADCAST_BROKER_NATS_USER" "BROADCAST_BROKER_NATS_PASSWORD" -}}
-{{- if not (hasKey $.Values.secret.values .) -}}
-{{- fail (printf "nats.auth is true and %s is not in secret.values: give both user and password, or an existingSecret that has them" .) -}}
+{{- range concat (list "BROADCAST_BROKER_NATS_USER" "BROADCAST_BROKER_NATS_PASSWORD") (ternary (list) (list "NATS_ROUTES_PASSWORD") .Values.secret.generate) -}}
+{{- $value := get $.Values.secret.values . -}}
+{{- if not $value -}}
+{{- fail (printf "nats.auth is true and %s is not in secret.values: give it, or an existingSecret that has it" .) -}}
+{{- end -}}
+{{- /* It stands between single quotes, in which nats.conf knows no escapes; and $2 begins a hash. */}}
+{{- if regexMatch "['\r\n]|^[$]2" $value -}}
+{{- fail (printf "%s has a single quote or a line break in it, or $2 at its beginning, which nats.conf cannot take: choose another one" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* nats.conf. Names with a dollar sign are variables of the environment, which nats-server fills in. */}}
+{{/* nats.conf. Words with a dollar sign are variables of the environment, which nats-server fills in. */}}
 {{- define "broadcast.natsConfig" -}}
 {{- $name := printf "%s-nats" (include "broadcast.fullname" .) -}}
 {{- $values := .Values.nats -}}
@@ -38,18 +38,16 @@ cluster {
   listen: "0.0.0.0:6222"
   # Addresses of pods change; clients come back to the names they were given.
   no_advertise: true
-  routes: [
-    {{- range until (int $values.replicas) }}
-    "nats://{{ $name }}-{{ . }}.{{ $name }}-headless:6222"
-    {{- end }}
-  ]
+  {{- if $values.auth }}
+  authorization: $NATS_ROUTES_LOGIN
+  routes: $NATS_ROUTES
+  {{- else }}
+  routes: {{ include "broadcast.natsRoutes" (list . "") }}
+  {{- end }}
 }
 {{- end }}
 {{- if $values.auth }}
-authorization {
-  user: $BROADCAST_BROKER_NATS_USER
-  password: $BROADCAST_BROKER_NATS_PASSWORD
-}
+authorization: $NATS_LOGIN
 {{- end }}
 {{- with $values.gateway }}
 {{- if .name }}
@@ -89,6 +87,36 @@ leafnodes {
 {{- with $values.extraConfig }}
 {{ . | trim }}
 {{- end }}
+{{- end -}}
+
+{{/* Where the servers find each other, as a JSON list; call with a list of the root and the login, "" for none. */}}
+{{- define "broadcast.natsRoutes" -}}
+{{- $name := printf "%s-nats" (include "broadcast.fullname" (first .)) -}}
+{{- $routes := list -}}
+{{- range until (int (first .).Values.nats.replicas) -}}
+{{- $routes = append $routes (printf "nats://%s%s-%d.%s-headless:6222" (last $) $name . $name) -}}
+{{- end -}}
+{{- toJson $routes -}}
+{{- end -}}
+
+{{/* Environment of the servers where clients log in. */}}
+{{- define "broadcast.natsLogins" -}}
+{{- range list "BROADCAST_BROKER_NATS_USER" "BROADCAST_BROKER_NATS_PASSWORD" "NATS_ROUTES_PASSWORD" }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "broadcast.secretName" $ }}
+      key: {{ . }}
+{{- end }}
+# Quoted, since a server reads what it finds in a variable as configuration: 12k would be a number, $x another variable.
+- name: NATS_LOGIN
+  value: "{user: '$(BROADCAST_BROKER_NATS_USER)', password: '$(BROADCAST_BROKER_NATS_PASSWORD)'}"
+# Whoever may come as a server needs no password. Of its own: a server with another one than the rest is alone, and
+# the clients' can be changed with one server after the other.
+- name: NATS_ROUTES_LOGIN
+  value: "{user: routes, password: '$(NATS_ROUTES_PASSWORD)'}"
+- name: NATS_ROUTES
+  value: {{ include "broadcast.natsRoutes" (list . "routes:$(NATS_ROUTES_PASSWORD)@") | quote }}
 {{- end -}}
 
 {{/* Ports by which other sites come, as YAML: name -> number. */}}
