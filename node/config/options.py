@@ -210,6 +210,9 @@ class NatsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     reconnect_delay_max_s: Duration = Duration(3)
     # Bytes waiting to be sent to the server; above, publishing is refused.
     outbox_bytes_max: int = 16_777_216
+    # Bytes of stored messages on their way to this node at one time; other reads wait. Half of what the
+    # servers hold back for a connection (`max_pending`, 64 MB) before they cut it, live messages and all.
+    reads_bytes_max: int = 33_554_432
     # Copies of each stream a node creates, and where they are kept.
     stream_replicas: int = 1
     stream_storage: Literal["file", "memory"] = "file"

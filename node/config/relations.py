@@ -100,6 +100,7 @@ _POSITIVE = (
     "broker.nats.ping_interval_s",
     "broker.nats.reconnect_delay_max_s",
     "broker.nats.outbox_bytes_max",
+    "broker.nats.reads_bytes_max",
     "broker.nats.duplicate_window",
     "broker.lost_max_s",
     "history.tail_size",

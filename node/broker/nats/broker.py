@@ -25,6 +25,7 @@ from node.broker.interface import (
     Page,
 )
 from node.broker.namespaces import Namespaces
+from node.broker.nats.budget import Budget
 from node.broker.nats.envelope import Decoder, encode_headers, encode_tombstone, random_message_id
 from node.broker.nats.envelope import (
     message_id as key_message_id,
@@ -120,6 +121,7 @@ class NatsBroker:
             self._subjects,
             self.keeper,
             self.decoder,
+            Budget(options.reads_bytes_max, lambda: self.feed.server_info.max_payload),
             deadline_s=self._deadline_s,
             now_ms=now_ms,
         )

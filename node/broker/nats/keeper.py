@@ -31,6 +31,8 @@ logger = structlog.get_logger(__name__)
 
 # Rounds of a check that loses every compare-and-set against other nodes; two are usual, when all reconnect.
 _ROUNDS_MAX = 20
+# Servers answer a request for more than 1,024 heads with 413; the marker is one of them.
+HEADS_PER_REQUEST = 500
 
 
 def new_marker_id() -> str:
@@ -51,6 +53,7 @@ class Stream:
         max_age_s: after which the stream drops messages.
         seen: the highest sequence known to have been stored in this epoch.
         live: the sequence of the newest live copy.
+        portion: heads that one answer is expected to have room for.
         failure: why the last check failed, "" if it did not.
     """
 
@@ -68,6 +71,7 @@ class Stream:
         "max_age_s",
         "name",
         "partition",
+        "portion",
         "seen",
         "verified",
     )
@@ -85,6 +89,7 @@ class Stream:
         self.max_age_s = 0.0
         self.seen = 0
         self.live = 0
+        self.portion = HEADS_PER_REQUEST
         self.difference = ""
         self.failure = ""
         self.checking = trio.Lock()

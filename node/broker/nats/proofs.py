@@ -13,6 +13,12 @@ own clock. So evidence is taken from the same answer as the messages, or it is a
 on the replica: a message at or before S + 1 that is *younger than the age limit, by a margin for clocks*
 was removed by age nowhere, and nothing after it.
 
+A page put together from several answers, of replicas and moments of their own, proves as much with two
+precautions. What its first message shows says nothing of the later answers: age is to be ruled out as a fact.
+And who looks for a message that the limit has removed finds as many as the limit behind it: so each answer's
+count is held against the limit, what is left out at its end included. The page alone would not do: a replica
+that lags may have given its end.
+
 Removing single messages, or purging a channel, with other tools than this project's is outside of this.
 """
 
@@ -25,15 +31,24 @@ CLOCK_MARGIN_S = 10.0
 
 
 class Batch(NamedTuple):
-    """The answer of one replica: a channel's messages from a sequence on.
+    """A channel's messages from a sequence on.
 
     Attributes:
         messages: ascending.
-        more: the answer was cut: it had as many messages as were asked for, and more were stored.
+        more: as many messages as were asked for, and more were stored.
+        whole: one answer of one replica; or several, each from behind the last message of the one before.
+        counted: the most messages that one answer knew of, the last one of the answer before it included.
     """
 
     messages: tuple[Live, ...]
     more: bool
+    whole: bool = True
+    counted: int = 0
+
+    @property
+    def stored(self) -> int:
+        """Messages that the channel has had at one time, at least."""
+        return max(self.counted, len(self.messages))
 
 
 class Marked(NamedTuple):
@@ -57,14 +72,14 @@ def reaches(batch: Batch, since: int, head: Head) -> bool:
 
 
 def changed_while_read(batch: Batch, since: int, limit: int) -> bool:
-    """Whether messages were removed while the batch was put together: it has more than a channel can hold.
+    """Whether messages were removed while the batch was put together: more than a channel can hold.
 
     Args:
         batch: from `since` itself on.
         since: exclusive start of the page.
         limit: messages a channel can hold.
     """
-    return bool(batch.messages) and batch.messages[0].offset <= since and len(batch.messages) > limit
+    return bool(batch.messages) and batch.messages[0].offset <= since and batch.stored > limit
 
 
 def needs_age_evidence(batch: Batch, since: int, limit: int) -> bool:
@@ -72,8 +87,8 @@ def needs_age_evidence(batch: Batch, since: int, limit: int) -> bool:
     if batch.more or any(live.tombstone and live.offset > since for live in batch.messages):
         return False
     if batch.messages and batch.messages[0].offset <= since:
-        return False
-    return len(batch.messages) < limit
+        return not batch.whole
+    return batch.stored < limit
 
 
 def make_page(batch: Batch, since: int, head: Head, *, asked: int, limit: int, nothing_aged: bool) -> Page:
@@ -88,11 +103,12 @@ def make_page(batch: Batch, since: int, head: Head, *, asked: int, limit: int, n
         nothing_aged: proved that nothing after `since` was removed by age.
     """
     above = [live for live in batch.messages if live.offset > since]
-    anchored = len(above) < len(batch.messages) <= limit
+    anchored = len(above) < len(batch.messages) and batch.stored <= limit
     cut = batch.more or len(above) > asked
     above = above[:asked]
     tombstones = [position for position, live in enumerate(above) if live.tombstone]
-    complete = not cut and not tombstones and (anchored or (len(above) < limit and nothing_aged))
+    proven = (anchored and (batch.whole or nothing_aged)) or (batch.stored < limit and nothing_aged)
+    complete = not cut and not tombstones and proven
     if tombstones:
         above = above[tombstones[-1] :]
     newest = above[-1].offset if above else 0

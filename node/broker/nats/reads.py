@@ -3,31 +3,38 @@
 Direct gets are answered by any replica of a stream, also by one that lags. Every request for heads asks
 for the stream's marker too: its answer then always says up to which sequence it is true, and in which
 epoch. A read repeats until it has reached everything this node knows to be stored.
+
+An answer that would be too large is cut by the server, which says how many messages it left out
+(`Nats-Num-Pending`): heads are asked for again in smaller portions, a page goes on behind its last message.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import trio
 
-from node.broker.interface import BrokerError, BrokerRejected, BrokerUnavailable, Head, Page
+from node.broker.interface import BrokerError, BrokerRejected, BrokerUnavailable, Head, Live, Page
 from node.broker.nats import proofs
+from node.broker.nats.budget import ANSWER_BYTES, ANSWER_MESSAGES, Budget
 from node.broker.nats.envelope import Decoder, server_number, server_value, time_ms
 from node.broker.nats.epoch import decode_marker
 from node.broker.nats.jetstream import JetStream
-from node.broker.nats.keeper import Keeper, Stream
+from node.broker.nats.keeper import HEADS_PER_REQUEST, Keeper, Stream
 from node.broker.nats.patience import Patience
 from node.broker.nats.proofs import Batch, Marked
 from node.broker.nats.protocol import Msg
 from node.broker.nats.subjects import Subjects
 
-# Servers answer a request for more than 1,024 heads with 413; the marker is one of them.
-HEADS_PER_REQUEST = 500
 _END_OF_BATCH = 204
 _NOT_FOUND = 404
+_PENDING = b"Nats-Num-Pending"
 # A stream that does not reach a sequence seen before by then has lost it, or a replica is far behind.
 _TRIES_BEFORE_DOUBT = 5
 _TRIES_OF_A_MOVING_CHANNEL = 3
+
+
+class _Cut(Exception):
+    """An answer with heads was cut: which ones are missing it does not say."""
 
 
 class Reader:
@@ -38,6 +45,7 @@ class Reader:
         subjects: the scheme.
         keeper: the streams; a read verifies the one it needs.
         decoder: for stored messages.
+        budget: gives direct gets their turns.
         deadline_s: how long one read may take, repeats included, seconds.
         now_ms: the clock messages' ages are judged by, milliseconds since 1970.
 
@@ -52,6 +60,7 @@ class Reader:
         subjects: Subjects,
         keeper: Keeper,
         decoder: Decoder,
+        budget: Budget,
         *,
         deadline_s: float,
         now_ms: Callable[[], int],
@@ -60,6 +69,7 @@ class Reader:
         self._subjects = subjects
         self._keeper = keeper
         self._decode = decoder.decode
+        self._budget = budget
         self._deadline_s = deadline_s
         self._now_ms = now_ms
         self.reads = self.repeated = 0
@@ -80,9 +90,18 @@ class Reader:
 
         async def read_one(stream: Stream, channels: Sequence[str]) -> None:
             try:
-                for start in range(0, len(channels), HEADS_PER_REQUEST):
-                    portion = channels[start : start + HEADS_PER_REQUEST]
-                    found.update((await self._heads(stream, portion, Patience(self._deadline_s)))[0])
+                done = 0
+                while done < len(channels):
+                    portion = channels[done : done + stream.portion]
+                    try:
+                        heads, _ = await self._heads(stream, portion, Patience(self._deadline_s))
+                    except _Cut:
+                        stream.portion = len(portion) // 2
+                        continue
+                    found.update(heads)
+                    done += len(portion)
+                    # Messages may have become smaller again.
+                    stream.portion = min(HEADS_PER_REQUEST, stream.portion + stream.portion // 4 + 1)
             except BrokerError as error:
                 failures.append(error)
                 nursery.cancel_scope.cancel()
@@ -116,7 +135,7 @@ class Reader:
                 nothing_aged = head.offset > 0 or await self._nothing_aged(stream, since, marked, patience)
                 return proofs.nothing_above(since, head, nothing_aged=nothing_aged)
             batch = await self._batch(stream, channel, max(since, 1), limit + 1, patience)
-            if batch is not None and proofs.reaches(batch, since, head):
+            if proofs.reaches(batch, since, head):
                 moved = proofs.changed_while_read(batch, since, stream.limit)
                 moving += moved
                 if not moved or moving > _TRIES_OF_A_MOVING_CHANNEL:
@@ -134,7 +153,11 @@ class Reader:
         self, stream: Stream, channels: Sequence[str], patience: Patience, at_least: int = 0
     ) -> tuple[dict[str, Head], Marked]:
         subjects = {self._subjects.store(channel).encode(): channel for channel in channels}
-        query = {"multi_last": [subject.decode() for subject in subjects] + [stream.marker_subject]}
+        query: dict[str, object] = {
+            "multi_last": [subject.decode() for subject in subjects] + [stream.marker_subject]
+        }
+        if len(channels) > 1:
+            query["max_bytes"] = ANSWER_BYTES
         epoch, floor, tries = "", 0, 0
         while True:
             tries += 1
@@ -145,7 +168,7 @@ class Reader:
                     # not. Sequences of another epoch mean nothing here: `at_least` is of the first one.
                     floor = stream.seen if epoch else max(at_least, stream.seen)
                     epoch = stream.epoch
-                answer = await self._jetstream.direct(stream.name, query, deadline_s=patience.attempt_s)
+                answer = await self._direct(stream, query, patience)
                 found = self._heads_of(stream, subjects, answer)
             except BrokerUnavailable as error:
                 reason = str(error)
@@ -174,6 +197,8 @@ class Reader:
             return None
         if end.status != _END_OF_BATCH:
             raise BrokerRejected(f"{stream.name}: heads were refused: {end.status} {end.status_text}")
+        if len(subjects) > 1 and server_number(end.headers, _PENDING):
+            raise _Cut
         marked = None
         offsets = {}
         for msg in answer[:-1]:
@@ -190,24 +215,36 @@ class Reader:
             return None
         return offsets, server_number(end.headers, b"Nats-UpTo-Sequence"), marked
 
-    async def _batch(
-        self, stream: Stream, channel: str, start: int, size: int, patience: Patience
-    ) -> Batch | None:
-        """A channel's messages from `start` on; None if nobody answered."""
-        query = {"seq": start, "batch": size, "next_by_subj": self._subjects.store(channel)}
-        try:
-            answer = await self._jetstream.direct(stream.name, query, deadline_s=patience.attempt_s)
-        except BrokerUnavailable:
-            stream.doubt()
-            return None
-        end = answer[-1]
-        if end.status == _NOT_FOUND:
-            return Batch((), more=False)
-        if end.status != _END_OF_BATCH:
-            raise BrokerRejected(f"{stream.name}: a read was refused: {end.status} {end.status_text}")
-        messages = tuple(self._decode(msg.headers, msg.payload) for msg in answer[:-1])
-        pending = server_number(end.headers, b"Nats-Num-Pending")
-        return Batch(messages, more=len(messages) >= size and pending > 0)
+    async def _batch(self, stream: Stream, channel: str, start: int, size: int, patience: Patience) -> Batch:
+        """A channel's messages from `start` on, in as many answers as it takes."""
+        subject = self._subjects.store(channel)
+        messages: list[Live] = []
+        answers = counted = 0
+        while True:
+            wanted = min(size - len(messages), ANSWER_MESSAGES)
+            query = {"seq": start, "batch": wanted, "max_bytes": ANSWER_BYTES, "next_by_subj": subject}
+            try:
+                await self._keeper.verify(stream, patience)
+                answer = await self._direct(stream, query, patience)
+            except BrokerUnavailable as error:
+                stream.doubt()
+                self.repeated += 1
+                await patience.pause(str(error))
+                continue
+            answers += 1
+            end = answer[-1]
+            if end.status not in (_END_OF_BATCH, _NOT_FOUND):
+                raise BrokerRejected(f"{stream.name}: a read was refused: {end.status} {end.status_text}")
+            messages += [self._decode(msg.headers, msg.payload) for msg in answer[:-1]]
+            pending = server_number(end.headers, _PENDING) if len(answer) > 1 else 0
+            counted = max(counted, len(answer) - 1 + pending + (answers > 1))
+            if not pending or len(messages) >= size:
+                return Batch(tuple(messages), more=pending > 0, whole=answers == 1, counted=counted)
+            start = messages[-1].offset + 1
+
+    async def _direct(self, stream: Stream, query: Mapping[str, object], patience: Patience) -> list[Msg]:
+        async with self._budget.turn(patience):
+            return await self._jetstream.direct(stream.name, query, deadline_s=patience.attempt_s)
 
     async def _nothing_aged(self, stream: Stream, since: int, marked: Marked, patience: Patience) -> bool:
         """Whether some message at or before `since` + 1 is too young to have been removed by age anywhere."""
@@ -217,9 +254,10 @@ class Reader:
         start_time = datetime.fromtimestamp(oldest_ms / 1000, UTC).isoformat(timespec="milliseconds")
         while True:
             try:
-                first = await self._jetstream.first_since(
-                    stream.name, start_time.replace("+00:00", "Z"), deadline_s=patience.attempt_s
-                )
+                async with self._budget.turn(patience):
+                    first = await self._jetstream.first_since(
+                        stream.name, start_time.replace("+00:00", "Z"), deadline_s=patience.attempt_s
+                    )
             except BrokerUnavailable as error:
                 await patience.pause(str(error))
             else:

@@ -94,13 +94,20 @@ class FakeStream:
         else:
             wanted = query["next_by_subj"]
             found = [s for s, (name, _) in numbered if s >= query.get("seq", 1) and wanted in (name, ">")]
-        size = query.get("batch", len(found))
-        for sequence in found[:size]:
+        found_count, bytes_left = len(found), query.get("max_bytes", 64_000_000)
+        found = found[: query.get("batch", len(found))]
+        sent = 0
+        for sequence in found:
+            # As servers do: the message that goes over the limit is still sent.
+            if bytes_left <= 0:
+                break
             name, data = log[sequence - 1]
+            bytes_left -= len(name) + len(data)
+            sent += 1
             lines = f"Nats-Subject: {name}\r\nNats-Sequence: {sequence}\r\nNats-Time-Stamp: {TIME}"
             yield Msg(b"", b"", f"NATS/1.0\r\nNats-Stream: s\r\n{lines}\r\n\r\n".encode(), data)
         if not found:
             yield Msg(b"", b"", b"NATS/1.0 404 No Results\r\n\r\n", b"")
             return
-        end = f"Nats-Num-Pending: {max(0, len(found) - size)}\r\nNats-UpTo-Sequence: {len(log)}"
+        end = f"Nats-Num-Pending: {found_count - sent}\r\nNats-UpTo-Sequence: {len(log)}"
         yield Msg(b"", b"", f"NATS/1.0 204 EOB\r\n{end}\r\n\r\n".encode(), b"")

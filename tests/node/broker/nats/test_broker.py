@@ -14,7 +14,7 @@ from node.broker.memory import MemoryBroker, MemoryStore
 from node.broker.namespaces import Namespaces, NamespaceStore
 from node.broker.nats.broker import NatsBroker
 from node.broker.nats.protocol import Msg
-from node.config.options import NatsOptions
+from node.config.options import Duration, NatsOptions
 from node.telemetry.series import BROKER_COUNTERS
 from tests import plain_asyncio
 from tests.contracts.broker import (
@@ -198,6 +198,33 @@ async def test_the_streams_own_limit_counts(make_broker: Any) -> None:
     offsets = await publish(one, "news", *numbered(4))
     page = await other.read("news", start, 100)
     assert ([live.offset for live in page.messages], page.complete) == (offsets[1:], False)
+
+
+async def test_reads_larger_than_what_a_server_holds_back(connect: Brokers) -> None:
+    """History of any size is read, by many at once, and the feed stands: live messages need it."""
+    size = 20
+    large = Namespaces({"": NamespaceStore(HistoryOptions(size=size, ttl_s=60, meta_ttl_s=300))})
+    # A page is twice what this server keeps for one connection.
+    with NatsServer("max_pending: 4MB, max_payload: 512KB") as server:
+        broker = await connect(server.url, large, reads_bytes_max=2_000_000, request_deadline_s=Duration(60))
+        names = [f"c{number}" for number in range(4)]
+        data = "x" * 500_000
+        offsets = {name: await publish(broker, name, *[data] * size) for name in names}
+        pages = []
+
+        async def read(name: str) -> None:
+            pages.append(await broker.read(name, offsets[name][0], size))
+
+        with trio.fail_after(PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                for name in names * 2:
+                    nursery.start_soon(read, name)
+            heads = await broker.heads(names)
+        assert all(page.complete and len(page.messages) == size - 1 for page in pages)
+        assert {name: head.offset for name, head in heads.items()} == {
+            name: numbers[-1] for name, numbers in offsets.items()
+        }
+        assert (broker.recorder.broken, broker.feed.reconnects) == (0, 0)
 
 
 async def test_events_of_a_stream_are_looked_into(make_broker: Any, prefix: str) -> None:

@@ -44,7 +44,9 @@ def kept(log: list[Stored], now_ms: int) -> list[Stored]:
     )
 
 
-def read(replicas: list[tuple[list[Stored], int]], since: int, asked: int, now_ms: int) -> Page | None:
+def read(
+    replicas: list[tuple[list[Stored], int]], since: int, asked: int, now_ms: int, rng: random.Random
+) -> Page | None:
     """What `reads` does, each question answered by a replica of its own; None where it would ask again."""
     head_log, head_now = replicas[0]
     answer = kept(head_log, head_now)
@@ -69,7 +71,19 @@ def read(replicas: list[tuple[list[Stored], int]], since: int, asked: int, now_m
         for entry in kept(*replicas[1])
         if entry.channel == "a" and entry.sequence >= max(since, 1)
     ]
-    batch = Batch(tuple(messages[: asked + 1]), more=len(messages) > asked + 1)
+    counted = len(messages)
+    # From several answers, if the first one was cut.
+    whole = len(replicas) < 4 or len(messages) < 2
+    if not whole:
+        messages = messages[: rng.randint(1, len(messages) - 1)]
+        rest = [
+            Live(Message(b""), entry.sequence, 0, entry.time_ms, entry.tombstone)
+            for entry in kept(*replicas[3])
+            if entry.channel == "a" and entry.sequence > messages[-1].offset
+        ]
+        messages += rest
+        counted = max(counted, 1 + len(rest))
+    batch = Batch(tuple(messages[: asked + 1]), len(messages) > asked + 1, whole, counted)
     if not proofs.reaches(batch, since, head) or proofs.changed_while_read(batch, since, LIMIT):
         return None
     aged = proofs.needs_age_evidence(batch, since, LIMIT) and nothing_aged()
@@ -100,11 +114,11 @@ def test_complete_is_never_a_lie(seed: int) -> None:
     found: Counter[tuple[bool, int]] = Counter()
     for _ in range(8000):
         log, now_ms = some_stream(rng)
-        clocks = [now_ms + rng.randint(-skew_ms, skew_ms) for _ in range(4)]
-        lengths = [max(1, len(log) - rng.choice([0, 0, 1, 2, 5])) for _ in range(3)]
+        clocks = [now_ms + rng.randint(-skew_ms, skew_ms) for _ in range(5)]
+        lengths = [max(1, len(log) - rng.choice([0, 0, 1, 2, 5])) for _ in range(rng.choice([3, 4]))]
         replicas = [(log[:length], clock) for length, clock in zip(lengths, clocks, strict=False)]
         since = max(0, len(log) - rng.randint(-2, 8))
-        page = read(replicas, since, rng.choice([1, 2, 3, 6]), clocks[3])
+        page = read(replicas, since, rng.choice([1, 2, 3, 6]), clocks[4], rng)
         if page is None:
             continue
         known = [entry for entry in log if entry.channel == "a" and since < entry.sequence <= page.head.up_to]
@@ -127,7 +141,7 @@ def test_what_can_be_proved_is(seed: int) -> None:
         if now_ms - 1_000_000 > (MAX_AGE_S - proofs.CLOCK_MARGIN_S) * 1000:
             continue
         since = rng.randint(0, len(log) + 2)
-        page = read([(log, now_ms)] * 3, since, 10, now_ms)
+        page = read([(log, now_ms)] * rng.choice([3, 4]), since, 10, now_ms, rng)
         assert page is not None
         above = [entry for entry in log if entry.channel == "a" and entry.sequence > since]
         stored = [entry for entry in kept(log, now_ms) if entry.channel == "a"]

@@ -7,6 +7,7 @@ import trio
 
 from node.broker.interface import BrokerRejected, BrokerUnavailable, HistoryOptions
 from node.broker.namespaces import Namespaces, NamespaceStore
+from node.broker.nats.budget import ANSWER_BYTES, Budget
 from node.broker.nats.envelope import Decoder, time_ms
 from node.broker.nats.epoch import Marker, encode_marker
 from node.broker.nats.jetstream import JetStream
@@ -39,13 +40,16 @@ class Setup:
             new_id=lambda: f"id{next(ids)}",
         )
         now_ms = time_ms(TIME.encode())
-        self.reader = Reader(jetstream, SUBJECTS, self.keeper, Decoder(), deadline_s=3, now_ms=lambda: now_ms)
+        budget = Budget(64_000_000, lambda: 0)
+        self.reader = Reader(
+            jetstream, SUBJECTS, self.keeper, Decoder(), budget, deadline_s=3, now_ms=lambda: now_ms
+        )
         (self.stream,) = self.keeper.streams.values()
 
-    def store(self, *channels: str) -> int:
+    def store(self, *channels: str, size: int = 1) -> int:
         """Store a message of each channel; the last one's sequence."""
         for channel in channels:
-            self.fake.log.append((SUBJECTS.store(channel), channel.encode()))
+            self.fake.log.append((SUBJECTS.store(channel), b"x" * size))
         return len(self.fake.log)
 
     async def heads(self, *channels: str) -> dict[str, int]:
@@ -195,6 +199,50 @@ async def test_pages_are_cut(setup: Setup) -> None:
     for since, complete in ((0, False), (1, False), (2, True)):
         page = await setup.reader.read(setup.stream, "a", since, 2)
         assert (len(page.messages), page.complete) == (2, complete), since
+
+
+async def test_a_page_larger_than_an_answer(setup: Setup) -> None:
+    """What the server cuts off an answer is asked for next: a page has no size at which it cannot be read."""
+    since = setup.store("a")
+    setup.store("a", "a", "a", size=ANSWER_BYTES)
+    setup.fake.asked.clear()
+    for limit, complete in ((3, True), (2, False)):
+        page = await setup.reader.read(setup.stream, "a", since, limit)
+        assert [live.offset for live in page.messages] == [since + 1, since + 2, since + 3][:limit]
+        assert page.complete == complete
+    assert setup.reader.repeated == 0
+    # The head, and an answer for each of the large ones; the small one comes with the first of them.
+    assert setup.fake.asked.count("DIRECT.GET") == (1 + 3) + (1 + 2)
+
+
+async def test_a_page_of_several_answers_loses_none_of_them(
+    setup: Setup, autojump_clock: trio.testing.MockClock
+) -> None:
+    """An answer that is lost is asked for again, and what came before it is not."""
+    since = setup.store("a")
+    last = setup.store("a", "a", "a", size=ANSWER_BYTES)
+    direct_gets = itertools.count(1)
+
+    def lose(call: str) -> None:
+        if call == "DIRECT.GET" and next(direct_gets) == 3:
+            setup.fake.missing = 1
+
+    setup.fake.before = lose
+    page = await setup.reader.read(setup.stream, "a", since, 10)
+    assert ([live.offset for live in page.messages][-1], page.complete) == (last, True)
+    assert (setup.reader.repeated, next(direct_gets)) == (1, 6)
+
+
+async def test_heads_of_large_messages(setup: Setup) -> None:
+    """A head is not taken for missing because the answer had no room for it: the next ones ask for fewer."""
+    channels = [f"c{number}" for number in range(20)]
+    setup.store(*channels, size=ANSWER_BYTES // 3)
+    heads = await setup.heads(*channels)
+    assert [heads[name] for name in channels] == list(range(2, 22))
+    setup.fake.asked.clear()
+    await setup.heads(*channels)
+    # Two or three have room in an answer, next to the marker; now and then more are tried.
+    assert setup.fake.asked.count("DIRECT.GET") <= 15
 
 
 async def test_many_heads_are_asked_in_portions(setup: Setup) -> None:
