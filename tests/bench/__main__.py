@@ -50,14 +50,15 @@ BENCHMARKS = {
     "publish": _benchmark(publishing.publish, "size"),
     "latency": _benchmark(across.latency, "rate size"),
     "crowd": _benchmark(crowding.crowd, "subscribers size"),
+    "overload": _benchmark(crowding.overload, "subscribers rate size"),
     "recover": _benchmark(crowding.recover, "subscribers size"),
     "feed": _benchmark(feeding.feed, "size"),
     "scale": _benchmark(across.scale, "subscribers rate size"),
     "transports": _benchmark(transporting.transports, "subscribers rate size"),
     "neighbours": _benchmark(transporting.neighbours, "subscribers size"),
 }
-# What --quick runs: what has a bound, in little more than a minute.
-QUICK = ("fanout", "burst", "connect", "memory", "publish", "latency", "transports")
+# What --quick runs: what has a bound, in about two minutes.
+QUICK = ("fanout", "burst", "connect", "memory", "publish", "latency", "overload", "feed", "transports")
 BOUNDS_FILE = Path(__file__).parent / "bounds.json"
 
 

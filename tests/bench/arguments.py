@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     add("names", metavar="NAME", nargs="*", help="which benchmarks; see --list")
     add("--list", action="store_true", help="say which benchmarks there are, and which options they take")
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--quick", action="store_true", help="a minute and a half; exit 1 if a committed bound is broken")
+    add("--quick", action="store_true", help="two minutes; exit 1 if a committed bound is broken")
     add("--subscribers", metavar="N", type=int, help="so many clients")
     add("--rate", metavar="N", type=float, help="so many publications per second")
     add("--size", metavar="BYTES", type=int, help="of a publication's data")

@@ -1,11 +1,11 @@
-"""`crowd` and `recover`: very many clients of one channel, and very many who come back at once."""
+"""`crowd`, `overload` and `recover`: very many clients of a channel, and very many who come back at once."""
 
 import json
 import resource
 import urllib.request
 from dataclasses import replace
 
-from tests.bench.arena import Arena, round_of, wait_until_quiet
+from tests.bench.arena import Arena, Contestant, publishing, round_of, wait_until_quiet
 from tests.bench.frames import Target
 from tests.bench.load import Plan, Report, Worker
 from tests.bench.measure import NODE, Cpu, Round, Spread
@@ -15,15 +15,17 @@ from tests.bench.table import Bound, Row, delay_row, row_of
 
 _OTHERS = 20
 _OTHERS_RATE = 20.0
+_OVERLOAD_CLIENTS = 3000
+# Times the clients, twice the deliveries that a node can send one by one.
+_OVERLOAD_RATE = 80.0
 _MISSED = 20
 _CHANNELS = 50
 
 
 def crowd(arena: Arena) -> list[Row]:
     """15,000 clients on one node, a publication a second: how long all have it; 20 others meanwhile."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = arena.clients(15_000, 3000)
-    clients = min(wanted, files - FILES_BESIDE)
+    clients, files = _at_most(wanted)
     many: list[Round] = []
     few: list[Round] = []
     with arena.nodes() as ((server,), _), Worker() as worker, Worker() as aside:
@@ -56,6 +58,29 @@ def crowd(arena: Arena) -> list[Row]:
     if clients < wanted:
         rows[0].notes.append(f"no more clients, because a process may have {files:,} files open (ulimit -n)")
     return rows
+
+
+def _at_most(clients: int) -> tuple[int, int]:
+    """So many clients, or as many as there may be files, and how many files there may be."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(clients, files - FILES_BESIDE), files
+
+
+def overload(arena: Arena) -> list[Row]:
+    """3,000 clients and 80 publications/s, more than a node can send one by one: how far it falls behind."""
+    clients, _ = _at_most(arena.clients(_OVERLOAD_CLIENTS, _OVERLOAD_CLIENTS))
+
+    def play(contestant: Contestant, warm: bool) -> Round:
+        plan = arena.plan(_OVERLOAD_RATE, arena.either(1.0 if warm else 4.0, 0.5 if warm else 2.0))
+        played = publishing(contestant, plan, clients)
+        played.joins = True
+        return played
+
+    with arena.contestants() as contestants:
+        for server, worker in contestants:
+            worker.connect([server.target], "websocket", clients)
+        rounds = arena.rounds(contestants, play)
+    return [delay_row("overload, p99", rounds, Bound(limit=2000))]
 
 
 def recover(arena: Arena) -> list[Row]:
