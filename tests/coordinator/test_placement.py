@@ -111,6 +111,17 @@ def test_nodes_whose_turn_to_leave_comes_are_a_last_resort() -> None:
     assert not ask(placement(report("a"), report("b"), plans=(plan,)), 10)[""]
 
 
+def test_nodes_whose_turn_comes_take_what_is_above_the_rate_of_the_others() -> None:
+    """The new node has room for all, and would refuse nine of ten: moved twice is better than refused."""
+    plan = drain_of("a", "b")
+    new = report("new", 0, capacity=100_000, rate=100)
+    old = [report(name, 0, capacity=100_000, rate=500) for name in "ab"]
+    found = ask(placement(new, *old, plans=(plan,)), 1000, over_s=1.0)
+    assert 100 <= found["new"] <= 151
+    assert found["new"] + found["a"] + found["b"] == 1000
+    assert placement(new, *old, plans=(plan,)).choose("websocket", NOW, Random(1)) == [("new", "ws://new/")]
+
+
 def test_while_a_version_leaves_the_other_one_is_preferred() -> None:
     """Forwards or backwards: the version of who leaves is the one that is replaced."""
     nodes = [report("a", version="3", leaving=Leaving()), report("b", version="3"), report("c", version="2")]
