@@ -15,7 +15,7 @@ TAKES = {name: benchmark.takes for name, benchmark in BENCHMARKS.items()}
 @pytest.mark.parametrize(
     ("options", "names", "words"),
     [
-        (Options(rate=10), ["memory"], "`memory` has no --rate: .* fanout, burst, latency, scale"),
+        (Options(rate=10), ["memory"], "`memory` has no --rate: .* fanout, burst, latency, overload, scale"),
         (Options(rate=10), list(BENCHMARKS), "has no --rate: name the benchmarks it is for"),
         (Options(size=10), ["fanout"], f"--size 10: data has {SIZE_MIN} to 32,000 bytes"),
         (Options(rate=0), ["fanout"], "--rate 0: above 0"),
