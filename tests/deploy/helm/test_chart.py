@@ -359,4 +359,5 @@ def test_notes_are_rendered(case: str) -> None:
     notes = told.split("NOTES:")[1]
     assert "rollout status deployment/broadcast" in notes
     assert ("https://127.0.0.1:7000" in notes) == (case == "everything-values")
+    assert ("/metrics without a key" in notes) == (case == "http3-values")
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] in told

@@ -1,4 +1,4 @@
-"""`nats.auth`: nats-server, started as in the chart's pods, lets in who knows the password and nobody else."""
+"""`nats.auth`: nats-server, started as in the chart, lets in who knows the password and nobody else."""
 
 import json
 import socket
@@ -53,7 +53,7 @@ class Server:
             name = f"{NAME}-nats-{index}.{NAME}-nats-headless:6222"
             environ["NATS_ROUTES"] = environ["NATS_ROUTES"].replace(name, f"127.0.0.1:{server.routes}")
         text = text.replace("/data", str(self._file.with_suffix(".data")))
-        self._file.write_text(text.replace("/var/run/nats", str(self._file.parent)))
+        self._file.write_text("".join(line for line in text.splitlines(True) if "pid_file" not in line))
         process = subprocess.Popen([BINARY, "-c", self._file], env=environ, stderr=subprocess.PIPE, text=True)
         try:
             assert process.stderr is not None

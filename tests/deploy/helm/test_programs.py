@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.deploy.helm.engine import CASES, CHART, one, rendered, variables
 from tests.nats_server import NatsServer
@@ -108,7 +109,12 @@ def test_nats_takes_its_config(case: str, tmp_path: Path) -> None:
         assert case == "external-nats-values"
         return
     file = tmp_path / "nats.conf"
-    file.write_text(maps[0])
+    file.write_text(maps[0].replace("/tls/", f"{tmp_path}/"))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    certificate = authority.issue_cert("nats.eu.example.com")
+    certificate.private_key_pem.write_to_path(tmp_path / "tls.key")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
     name = "broadcast-broadcast-cluster-nats"
     environ = {"POD_NAME": "nats-0", **variables(rendered(case), "StatefulSet", name)}
     program = BROADCAST.with_name("nats-server")

@@ -41,3 +41,42 @@ def test_sites_that_contradict_themselves_are_refused(nats: dict[str, Any]) -> N
     """A gateway without a name cannot be, and a leaf is no part of a super-cluster."""
     with pytest.raises(Refused, match=r"nats\.gateway"):
         render({"nats": nats})
+
+
+FILES = {"cert_file": "/tls/tls.crt", "key_file": "/tls/tls.key"}
+VERIFIED = {**FILES, "ca_file": "/tls/ca.crt", "verify": True}
+
+
+@pytest.mark.parametrize(
+    "nats",
+    [
+        {"gateway": {"name": "eu"}},
+        {"gateway": {"name": "eu", "tls": FILES}},
+        {"leafNodes": {"accept": True}},
+        {"leafNodes": {"accept": True}, "auth": True},
+        {"leafNodes": {"accept": True, "tls": FILES}},
+        {"leafNodes": {"accept": True, "tls": {**FILES, "ca_file": "/tls/ca.crt"}}},
+        {"leafNodes": {"accept": True, "tls": VERIFIED}, "gateway": {"name": "eu"}},
+    ],
+)
+def test_nobody_is_let_in_unasked(nats: dict[str, Any]) -> None:
+    """A port that can be reached from outside asks for a certificate or a password."""
+    secret = {"BROADCAST_BROKER_NATS_USER": "a", "BROADCAST_BROKER_NATS_PASSWORD": "b"}
+    values = {"nats": nats, "secret": {"values": secret}}
+    with pytest.raises(Refused, match="may do everything"):
+        render(values)
+    render({**values, "nats": {**nats, "sites": {"type": "ClusterIP"}}})
+
+
+@pytest.mark.parametrize(
+    "nats",
+    [
+        {"gateway": {"name": "eu", "tls": VERIFIED}},
+        {"leafNodes": {"accept": True, "tls": VERIFIED}},
+        {"leafNodes": {"accept": True, "tls": FILES}, "auth": True},
+    ],
+)
+def test_who_proves_who_he_is_may_come(nats: dict[str, Any]) -> None:
+    """Certificates of both sides, or a password under TLS."""
+    secret = {"BROADCAST_BROKER_NATS_USER": "a", "BROADCAST_BROKER_NATS_PASSWORD": "b"}
+    render({"nats": nats, "secret": {"values": secret}})

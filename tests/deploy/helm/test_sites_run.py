@@ -50,7 +50,7 @@ class Sites:
         self.streams("us", "apply")
 
     def _serve(self, name: str, nats: dict[str, Any]) -> None:
-        objects = render({"nats": {**nats, "replicas": 1, "resources": {}}})
+        objects = render({"nats": {**nats, "replicas": 1, "sites": {"type": "ClusterIP"}}})
         text = str(one(objects, "ConfigMap", NAME)["data"]["nats.conf"])
         port, routes = free_port(), free_port()
         for old, new in {

@@ -38,6 +38,16 @@
 {{- if and .Values.nats.gateway.name .Values.nats.leafNodes.remotes -}}
 {{- fail "nats.gateway and nats.leafNodes.remotes are both given: a cluster is part of a super-cluster, with streams, or a leaf of one, without" -}}
 {{- end -}}
+{{- if ne .Values.nats.sites.type "ClusterIP" -}}
+{{- /* Gateways ask for certificates wherever they have TLS; leaf nodes where they are told to, or for a password. */}}
+{{- if and .Values.nats.gateway.name (not .Values.nats.gateway.tls.ca_file) -}}
+{{- fail "nats.gateway.name opens port 7222 to outside, where whoever comes may do everything: give nats.gateway.tls cert_file, key_file and ca_file, or set nats.sites.type to ClusterIP" -}}
+{{- end -}}
+{{- $tls := .Values.nats.leafNodes.tls -}}
+{{- if and .Values.nats.leafNodes.accept (not (and $tls.cert_file (or .Values.nats.auth (and $tls.verify $tls.ca_file)))) -}}
+{{- fail "nats.leafNodes.accept opens port 7422 to outside, where whoever comes may do everything: give nats.leafNodes.tls cert_file, key_file, ca_file and verify: true, or nats.auth beside the certificate, or set nats.sites.type to ClusterIP" -}}
+{{- end -}}
+{{- end -}}
 {{- if lt (int .Values.coordinator.terminationGracePeriodSeconds) (add (int .Values.coordinator.preStopSeconds) 10) -}}
 {{- fail (printf "coordinator.terminationGracePeriodSeconds is %v and coordinator.preStopSeconds is %v, which is part of it: give at least 10 s more" .Values.coordinator.terminationGracePeriodSeconds .Values.coordinator.preStopSeconds) -}}
 {{- end -}}
