@@ -24,18 +24,23 @@ class Publisher:
         stream = await trio.open_tcp_stream("127.0.0.1", self.port)
         task_status.started()
         number = 0
-        async with stream:
+        try:
             while not self._stopping:
                 for channel in self.accepted:
-                    await self._publish(stream, channel, number)
+                    if not await self._publish(stream, channel, number):
+                        await stream.aclose()
+                        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
                     self.accepted[channel].append(number)
                     await trio.sleep(self._interval_s)
                 number += 1
+        finally:
+            await stream.aclose()
 
     def stop(self) -> None:
         self._stopping = True
 
-    async def _publish(self, stream: trio.SocketStream, channel: str, number: int) -> None:
+    async def _publish(self, stream: trio.SocketStream, channel: str, number: int) -> bool:
+        """Publish; returns whether the connection goes on: the node ends it when it leaves."""
         body = json.dumps({"channel": channel, "data": number}).encode()
         fields = f"Host: test\r\nX-API-Key: {API_KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
         await stream.send_all(f"POST /api/publish HTTP/1.1\r\n{fields}".encode() + body)
@@ -45,6 +50,7 @@ class Publisher:
             assert data, "the publisher's connection ended"
             answer += data
         assert b'"offset"' in answer, answer
+        return b"connection: close" not in answer.lower()
 
 
 async def in_time(condition: Callable[[], bool], limit_s: float = 60.0, *, every_s: float = 0.1) -> None:

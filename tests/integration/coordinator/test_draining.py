@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,36 @@ async def test_a_drain_under_load_loses_nothing(tmp_path: Path, cluster: Cluster
         with coordinator.command("undrain", "node-1") as undrain:
             assert await trio.to_thread.run_sync(undrain.wait) == 0
         assert coordinator.nodes()["node-1"]["state"] == "SERVING"
+
+
+async def test_all_nodes_are_drained_one_after_another(
+    tmp_path: Path, cluster: Cluster, catalog: list[str]
+) -> None:
+    """`broadcast drain --all --max-unavailable 1`: each is back before the next leaves; nothing is lost."""
+    assert cluster.nats is not None
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *catalog) as coordinator:
+        await in_time(lambda: len(coordinator.serving()) == 3)
+        clients = Clients([CHANNELS[number % 20] for number in range(60)], coordinator.port)
+        publisher = Publisher(cluster.nodes[2].port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clients.run)
+            await clients.until_settled(60)
+            await nursery.start(publisher.run)
+            rolling = ("--all", "--max-unavailable", "1", "--resume", "--deadline", "30s", "--json")
+            with coordinator.command("drain", *rolling) as drain:
+                assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
+            await clients.until_settled(60)
+            publisher.stop()
+            await all_caught_up(clients, publisher)
+            nursery.cancel_scope.cancel()
+        assert_nothing_lost(clients, publisher)
+        seen = [json.loads(line)["steps"] for line in drain.out]
+        out = [[step["node"] for step in steps if step["state"] not in ("PENDING", "DONE")] for steps in seen]
+        assert [names for names, _ in groupby(filter(None, out))] == [["node-1"], ["node-2"], ["node-3"]]
+        moves = sum(len(client.closes) for client in clients.all)
+        assert sum(step.get("sent_away", 0) for step in seen[-1]) == moves
+        assert all(client.closes for client in clients.all)
+        assert len(coordinator.serving()) == 3
 
 
 @pytest.mark.slow
