@@ -1,5 +1,7 @@
 """The systemd units: valid, confined, and with the time that a drain needs."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,9 @@ import pytest
 
 from node.config.options import Config
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "deploy" / "systemd"
+PAGE = (ROOT / "DEPLOYMENT.md").read_text()
 UNITS = ["broadcast-node@.service", "broadcast-coordinator.service"]
 EXPOSURE_MAX = 20  # tenths, of 100; 50 and more is called "medium"
 
@@ -68,3 +72,28 @@ def test_the_commands_are_the_program_s(unit: str) -> None:
     command = [Path(sys.executable).with_name("broadcast"), arguments[0], "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(word in told for word in arguments if word.startswith("--"))
+
+
+def test_every_installation_has_the_versions_that_are_tested() -> None:
+    """The first one and an upgrade: a new version may need a newer library."""
+    installed = re.findall(r"^/opt/broadcast/bin/pip install (.*)$", PAGE, re.MULTILINE)
+    assert installed == ["--no-deps -r deploy/docker/requirements.txt ."] * 2
+
+
+@pytest.mark.parametrize(("answers", "restarted"), [("true", ["8000", "8001"]), ("false", ["8000"])])
+def test_an_upgrade_takes_no_node_before_the_last_one_serves(
+    answers: str, restarted: list[str], tmp_path: Path
+) -> None:
+    """A version that does not come up costs one node."""
+    (loop,) = re.findall(r"^for port in .*?^done$", PAGE, re.MULTILINE | re.DOTALL)
+    programs = {
+        "systemctl": f"echo $2 >> {tmp_path}/notes",
+        "curl": f"echo $* >> {tmp_path}/asked; {answers}",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(["sh", "-c", loop], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=True)
+    assert (tmp_path / "notes").read_text().split() == [f"broadcast-node@{port}" for port in restarted]
+    asked = (tmp_path / "asked").read_text()
+    assert all(f"http://127.0.0.1:{port}/readyz" in asked for port in restarted)

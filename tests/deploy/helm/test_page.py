@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from deploy.cli import COMMANDS
-from tests.deploy.helm.engine import CHART, Refused, one, render
+from tests.deploy.helm.engine import CHART, Refused, helm, one, render
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "DEPLOYMENT.md", CHART / "README.md"]
@@ -47,7 +47,7 @@ def test_the_values_it_shows_are_values() -> None:
         == 130
     )
     for path, value in re.findall(r"--set ([a-zA-Z.]+)=(\S+)", PAGE):
-        nested: object = value
+        nested: object = yaml.safe_load(value)
         for key in reversed(path.split(".")):
             nested = {key: nested}
         assert isinstance(nested, dict)
@@ -73,3 +73,12 @@ def test_the_deployments_it_names_are_made() -> None:
     """`kubectl exec deploy/NAME` finds what an installation as shown makes."""
     made = {o["metadata"]["name"] for o in render(name="broadcast-cluster") if o["kind"] == "Deployment"}
     assert set(re.findall(r"deploy(?:ment)?/(broadcast-[a-z-]+)(?= |$)", PAGE, re.MULTILINE)) == made
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_helm_knows_the_options_it_is_given(page: Path) -> None:
+    """Those of the commands; and no upgrade keeps the defaults of an older chart."""
+    for command, rest in re.findall(r"^helm ([a-z]+) (.*)$", page.read_text(), re.MULTILINE):
+        known = helm(command, "--help")
+        assert all(f"{option} " in known for option in re.findall(r"--[a-z-]+", rest)), rest
+        assert command != "upgrade" or "--reset-then-reuse-values" in rest
