@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
-from node.broker.interface import Broker, BrokerError, BrokerUnavailable, Head
+from node.broker.interface import Broker, BrokerError, BrokerUnavailable, Head, Page
 from node.config.options import ChannelOptions, HistoryRunOptions
 from node.history.chain import Chain, Comparison, Step
 from node.history.channel import Channel, Sizes
@@ -20,16 +20,17 @@ from node.history.checks import Checks
 from node.history.joining import Joining
 from node.history.losses import Losses
 from node.history.newcomers import Newcomers
-from node.history.reading import read_history
+from node.history.reading import Wanted, read_history
 from node.history.recovery import Joined
 from node.history.repair import Repairs
+from node.history.sharing import SharedReads
 from node.hub import Hub, Subscription
 from node.protocol.messages import HistoryResult, StreamPosition
 from node.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 
-# Each holds a whole channel's history in memory until its answer is written.
+# Each holds a whole channel's history in memory until its answers are written.
 _HISTORY_READS_AT_ONCE = 32
 
 
@@ -77,7 +78,8 @@ class Channels:
         self._broken = False
         self._losses = Losses(config.resubscribe_rate)
         self._newcomers = Newcomers(broker)
-        self._history_reads = trio.CapacityLimiter(_HISTORY_READS_AT_ONCE)
+        self._heads = SharedReads(self._head, self._start, at_once=_HISTORY_READS_AT_ONCE)
+        self._pages = SharedReads(self._page, self._start, at_once=_HISTORY_READS_AT_ONCE)
         self._repairs = Repairs(broker, metrics, self._lose, self._restart)
         self._joining = Joining(
             broker,
@@ -178,18 +180,26 @@ class Channels:
         self, channel: str, *, limit: int, since: StreamPosition | None, reverse: bool
     ) -> HistoryResult:
         """A channel's history as API and clients may see it; see `reading.read_history`."""
-        async with self._history_reads:
-            open_channel = self._channels.get(channel)
-            return await read_history(
-                self._broker,
-                channel,
-                self._options_of(channel),
-                limit=limit,
-                since=since,
-                reverse=reverse,
-                known=open_channel.top if open_channel is not None else StreamPosition(),
-                now_ms=self._clock() * 1000,
-            )
+        return await read_history(
+            self._heads.get,
+            self._pages.get,
+            channel,
+            self._options_of(channel),
+            Wanted(limit, since, reverse),
+            opened=self._channels.get(channel),
+            now_ms=self._clock() * 1000,
+        )
+
+    async def _head(self, channel: str) -> Head:
+        return (await self._broker.heads([channel]))[channel]
+
+    async def _page(self, key: tuple[str, int]) -> Page:
+        channel, after = key
+        opened = self._channels.get(channel)
+        reached = opened.chain.top if opened is not None else 0
+        # One more is stored than readers see, and a tombstone may be there, too.
+        size = self._options_of(channel).history_size + 2
+        return await self._broker.read(channel, after, size, at_least=reached)
 
     # --- opening and closing --------------------------------------------------------------------
 

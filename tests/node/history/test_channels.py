@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.broker.interface import BrokerError, BrokerUnavailable, Page
+from node.broker.interface import BrokerError, BrokerUnavailable
 from node.history.recovery import Joined
 from node.protocol.messages import StreamPosition
 from tests.fakes.cluster import Cluster, FakeNode, Slowly, join, leave
@@ -214,30 +214,24 @@ async def test_join_needs_run(cluster: Cluster, clock: MockClock) -> None:
         await node.channels.join(cluster.client().subscribe(), None)
 
 
-async def test_reads_of_history_take_turns(cluster: Cluster, clock: MockClock) -> None:
-    """A crowd that asks for history holds only so many channels' pages in memory at once."""
+async def test_reads_of_history_are_shared(cluster: Cluster, clock: MockClock) -> None:
+    """A crowd that asks for the history of a channel costs one read; of an open channel none but its head."""
     node = await cluster.node()
     await cluster.publish(node, 2)
-    at_once = most = 0
-    read = node.broker.read
-
-    async def watched(channel: str, since: int, limit: int, *, at_least: int = 0) -> Page:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        await trio.sleep(0.1)
-        page = await read(channel, since, limit, at_least=at_least)
-        at_once -= 1
-        return page
-
-    node.broker.read = watched  # type: ignore[method-assign]
     found = []
 
-    async def ask() -> None:
-        result = await node.channels.history("a", limit=-1, since=None, reverse=False)
+    async def ask(limit: int, reverse: bool) -> None:
+        result = await node.channels.history("a", limit=limit, since=None, reverse=reverse)
         found.append(len(result.publications))
 
     async with trio.open_nursery() as nursery:
         for _ in range(100):
-            nursery.start_soon(ask)
-    assert (found, most) == ([2] * 100, 32)
+            nursery.start_soon(ask, -1, False)
+    assert (found, node.broker.reads) == ([2] * 100, 1)
+    await join(node, cluster.client())
+    await cluster.publish(node, 1)
+    heads = node.broker.head_requests
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(ask, 1, True)
+    assert (found[100:], node.broker.reads, node.broker.head_requests) == ([1] * 100, 1, heads + 1)

@@ -3,12 +3,15 @@
 import pytest
 import trio
 
-from node.broker.interface import HistoryOptions, Message
+from node.broker.interface import Head, HistoryOptions, Message, Page
 from node.config.options import ChannelOptions
-from node.history.reading import read_history
+from node.history.channel import Channel, Sizes
+from node.history.reading import Wanted, read_history
+from node.hub import Hub
 from node.protocol.errors import CommandError
 from node.protocol.messages import HistoryResult, StreamPosition
 from node.protocol.reasons import BAD_REQUEST, UNRECOVERABLE_POSITION, ReplyError
+from node.telemetry.metrics import Metrics
 from tests.fakes.broker import FakeBroker
 from tests.fakes.cluster import history_options
 from tests.fakes.store import Store
@@ -31,19 +34,36 @@ async def read(
     *,
     reverse: bool = False,
     options: ChannelOptions = _OPTIONS,
-    known: StreamPosition | None = None,
+    opened: Channel | None = None,
     later_s: float = 0,
 ) -> HistoryResult:
+    async def head(channel: str) -> Head:
+        return (await broker.heads([channel]))[channel]
+
+    async def page(key: tuple[str, int]) -> Page:
+        same_epoch = opened is not None and opened.top.epoch == broker.store.epoch
+        return await broker.read(*key, 100, at_least=opened.top.offset if same_epoch else 0)
+
     return await read_history(
-        broker,
+        head,
+        page,
         "a",
         options,
-        limit=limit,
-        since=since,
-        reverse=reverse,
-        known=known or StreamPosition(),
+        Wanted(limit, since, reverse),
+        opened=opened,
         now_ms=(trio.current_time() + later_s) * 1000,
     )
+
+
+async def open_at(broker: FakeBroker, since: int, tail_size: int = 100) -> Channel:
+    """A channel as a node has it that has followed live from an offset on."""
+    options, sizes = history_options(5, 60, 600), Sizes(tail_size, 1_000_000, 100)
+    channel = Channel("a", "", options, Hub(Metrics()), sizes, repair=lambda *_: None)
+    page = await broker.read("a", 0, 100)
+    channel.compare(Head(since, since, page.head.epoch), 0)
+    for live in page.messages:
+        channel.deliver(live._replace(previous=live.offset - 1))
+    return channel
 
 
 def offsets(result: HistoryResult) -> list[int]:
@@ -113,9 +133,58 @@ async def test_lagging_replica_does_not_take_the_position_back(
 ) -> None:
     """What this node has delivered is part of its history, whoever answers."""
     broker = await broker_with(3)
+    opened = await open_at(broker, 3)
     broker.store.lag_s = 1.0
     broker.lagging = 1.0
-    known = StreamPosition(4, "e1")
 
-    assert (await read(broker, 0, known=known)).offset == 4
-    assert offsets(await read(broker, known=known)) == [2, 3, 4]
+    assert opened.top == StreamPosition(4, "e1")
+    assert (await read(broker, 0, opened=opened)).offset == 4
+    assert offsets(await read(broker, opened=opened)) == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("limit", "since", "reverse", "reads"),
+    [
+        (1, None, True, 0),
+        (3, None, True, 0),
+        (4, None, True, 1),
+        (2, 8, True, 0),
+        (-1, None, True, 1),
+        (-1, 5, False, 0),
+        (1, 6, False, 0),
+        (-1, 4, False, 1),
+        (1, None, False, 1),
+    ],
+)
+async def test_what_the_tail_has_is_not_read(
+    limit: int, since: int | None, reverse: bool, reads: int
+) -> None:
+    """An open channel answers by itself what its tail is known to have all of, and as the store would."""
+    broker = await broker_with(7)
+    opened = await open_at(broker, 5)
+    position = StreamPosition(since) if since is not None else None
+    expected = await read(broker, limit, position, reverse=reverse)
+    broker.reads = 0
+
+    assert await read(broker, limit, position, reverse=reverse, opened=opened) == expected
+    assert broker.reads == reads
+
+
+async def test_a_tail_with_all_that_readers_see_answers_everything() -> None:
+    """As many as the history's size, or one that has expired: nobody may see what is older."""
+    broker = await broker_with(9)
+    full, short = await open_at(broker, 4), await open_at(broker, 7)
+    for opened, later_s, expected in ((full, 0, [6, 7, 8, 9, 10]), (short, 61, [])):
+        broker.reads = 0
+        assert offsets(await read(broker, opened=opened, later_s=later_s)) == expected
+        assert broker.reads == 0
+
+
+async def test_a_tail_that_lags_is_no_answer() -> None:
+    """What was stored before somebody asks is in the answer, also if its live copy has not come."""
+    broker = await broker_with(7)
+    opened = await open_at(broker, 5)
+    await broker.publish("a", Message(b"1"), _HISTORY)
+    assert offsets(await read(broker, 2, reverse=True, opened=opened)) == [9, 8]
+    broker.store.lose()
+    assert await read(broker, 2, reverse=True, opened=opened) == HistoryResult((), "e2", 1)
