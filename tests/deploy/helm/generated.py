@@ -71,7 +71,9 @@ _BY_PATH: dict[str, dict[str, Any]] = {
     "nats.gateway.name": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
     # An even number of servers bears no more losses than the odd one below it.
     "nats.replicas": {"enum": [1, 3, 5]},
-    "nats.terminationGracePeriodSeconds": {"type": "integer", "minimum": 15},
+    # nats-server takes no less.
+    "nats.lameDuckSeconds": {"type": "integer", "minimum": 30},
+    "nats.terminationGracePeriodSeconds": {"type": "integer", "minimum": 45},
     "coordinator.terminationGracePeriodSeconds": {"type": "integer", "minimum": 10},
     "consul.url": {"type": "string", "pattern": "^(https?://.+)?$"},
     "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},

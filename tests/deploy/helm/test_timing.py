@@ -130,6 +130,7 @@ REFUSALS = [
     ({"coordinator": {"pdb": {"maxUnavailable": 0}}}, "no machine emptied"),
     ({"coordinator": {"preStopSeconds": 25}}, "which is part of it"),
     ({"nats": {"lameDuckSeconds": 50}}, "killed in its lame duck time"),
+    ({"nats": {"lameDuckSeconds": 29}}, "nats/lameDuckSeconds"),
     ({"nats": {"enabled": False}}, "no servers are named"),
     ({"config": {"broker": {"nats": {"url": "nats://other:4222"}}}}, "names other servers"),
     ({"config": {"broker": {"type": "memory"}}}, "would not hear of each other"),
