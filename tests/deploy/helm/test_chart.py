@@ -350,6 +350,16 @@ def test_the_dashboard_asks_for_metrics_that_exist() -> None:
     assert asked - nodes - coordinators == set()
 
 
+def test_discover_opens_nothing_else() -> None:
+    """Who asks where to go need not reach the port by which nodes are drained."""
+    name = "broadcast-broadcast-cluster-coordinator"
+    opened = {}
+    for case in ("default", "everything-values"):
+        rules = one(rendered(case), "NetworkPolicy", name)["spec"]["ingress"]
+        opened[case] = [port["port"] for rule in rules if "from" not in rule for port in rule["ports"]]
+    assert opened == {"default": [], "everything-values": ["http"]}
+
+
 @cases
 def test_notes_are_rendered(case: str) -> None:
     """Whoever installs is told what to do next."""
