@@ -137,7 +137,8 @@ def _section(section: Section) -> dict[str, Any]:
         properties[name] = _section(SECTIONS[join(section.path, name)])
     if f"{section.path}.namespaces" == NAMESPACES:
         properties["namespaces"] = {"type": "array", "items": _section(NAMESPACE_SECTION)}
-    return {"type": ["object", "null"], "additionalProperties": False, "properties": properties}
+    # An empty section is refused, and not taken for one without options: templates look into it.
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _option(kind: Any) -> dict[str, Any]:

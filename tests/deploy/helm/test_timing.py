@@ -133,6 +133,8 @@ REFUSALS = [
     ({"nats": {"lameDuckSeconds": 29}}, "nats/lameDuckSeconds"),
     ({"nats": {"enabled": False}}, "no servers are named"),
     ({"config": {"broker": {"nats": {"url": "nats://other:4222"}}}}, "names other servers"),
+    ({"config": {"broker": None}}, "config/broker"),
+    ({"config": {"broker": {"nats": None}}}, "config/broker/nats"),
     ({"config": {"broker": {"type": "memory"}}}, "would not hear of each other"),
     ({"config": {"http_server": {"tls": {"client_ca_pem": "/ca"}}}}, "kubelet has none to show"),
     ({"config": {"coordinator": {"tls": {"client_ca_pem": "/ca"}}}}, "config.coordinator.*kubelet has none"),
