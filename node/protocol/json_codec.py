@@ -146,11 +146,15 @@ def embeddable_publication(publication: Publication) -> Publication:
 
 
 def _embeddable_subscription(result: SubscribeResult) -> SubscribeResult:
+    if result.data is NO_DATA and not result.publications:
+        return result
     publications = tuple(map(embeddable_publication, result.publications))
     return replace(result, data=_embeddable_payload(result.data), publications=publications)
 
 
 def _embeddable_connect(result: ConnectResult) -> ConnectResult:
+    if result.data is NO_DATA and not result.subs:
+        return result
     subs = {channel: _embeddable_subscription(sub) for channel, sub in result.subs.items()}
     return replace(result, data=_embeddable_payload(result.data), subs=subs)
 
@@ -173,9 +177,11 @@ def _embeddable_reply(reply: Reply) -> Reply:
         push = _embeddable_push(reply.push)
         return reply if push is reply.push else replace(reply, push=push)
     if reply.subscribe is not None:
-        return replace(reply, subscribe=_embeddable_subscription(reply.subscribe))
+        subscription = _embeddable_subscription(reply.subscribe)
+        return reply if subscription is reply.subscribe else replace(reply, subscribe=subscription)
     if reply.connect is not None:
-        return replace(reply, connect=_embeddable_connect(reply.connect))
+        connection = _embeddable_connect(reply.connect)
+        return reply if connection is reply.connect else replace(reply, connect=connection)
     if reply.history is not None:
         return replace(reply, history=_embeddable_history(reply.history))
     return reply
