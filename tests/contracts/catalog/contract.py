@@ -47,6 +47,23 @@ class CatalogContract:
             task.catalog.changed()  # type: ignore[attr-defined]
             await watcher.until(lambda: watcher.nodes["n1"].state == NodeReport.LEAVING, VISIBLE_S)
 
+    async def test_what_changes_is_seen_within_a_second(self, place: Place, clock: Clock | None) -> None:
+        """Nodes, plans and orders, most of the time: once or twice the machine may have stood still."""
+        took: dict[str, list[float]] = {"node": [], "plan": [], "order": []}
+        async with watching(place) as watcher, registered(place, "n1") as (node, task):
+            await watcher.until(lambda: "n1" in watcher.nodes)
+            for number in range(1, 6):
+                node.connections = number
+                task.catalog.changed()  # type: ignore[attr-defined]
+                seen_s = await watcher.until(lambda n=number: watcher.nodes["n1"].connections == n)
+                took["node"].append(seen_s)
+                await watcher.catalog.put_plan(Plan(id=f"p{number}"), 0)
+                took["plan"].append(await watcher.until(lambda n=number: f"p{n}" in watcher.plans))
+                await watcher.catalog.put_order(Order(node="n1", number=number))
+                heard_s = await until(lambda n=number: node.orders and node.orders[-1].number == n)
+                took["order"].append(heard_s)
+        assert all(sorted(seconds)[2] < 1 for seconds in took.values()), took
+
     async def test_who_comes_later_sees_what_is_there(self, place: Place, clock: Clock | None) -> None:
         """A watch begins with everything there is, then says that this was all."""
         async with registered(place, "n1") as _, registered(place, "n2") as _, watching(place) as first:
