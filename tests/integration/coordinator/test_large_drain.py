@@ -23,6 +23,8 @@ RATE_MAX, CONNECT_SHARE = 200, 0.7
 ENDED = ("DONE", "FAILED", "CANCELLED")
 # The longest that 99 of 100 clients may be without a node, and what of that is not the delay of their SDK.
 PAUSE_S, OURS_S = 1.5, 0.6
+# So many times as long where all these processes have too few processors: that is no figure, but a limit.
+TOO_BUSY = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,7 @@ log = logging.getLogger(__name__)
 async def test_five_thousand_clients_of_a_node_are_moved_at_the_pace_of_the_others(tmp_path: Path) -> None:
     """The pace is the share of what the others may take, none of them takes more, and nobody waits long.
 
-    How long is measured between two publications, by those clients whose channels have ten a second. It
-    is judged where the machine has processors enough for all these processes.
+    How long is measured between two publications, by those clients whose channels have ten a second.
     """
     smooth, fast = [f"smooth-{n}" for n in range(CHANNELS)], [f"fast-{n}" for n in range(FAST)]
     client: dict[str, Any] = {}
@@ -93,8 +94,9 @@ async def test_five_thousand_clients_of_a_node_are_moved_at_the_pace_of_the_othe
     for what, pairs in (("gaps", gaps), ("pauses", pauses)):
         whole, ours = p99([whole for whole, _ in pairs]), p99([whole - own for whole, own in pairs])
         figures = f"{what}: p99 {whole:.2f} s, {ours:.2f} s of it not the SDK's; {busy}"
-        log.info("%s%s", figures, "" if judged else ", not judged: the machine is too busy")
-        assert not judged or (whole <= PAUSE_S and ours <= OURS_S), figures
+        log.info("%s%s", figures, "" if judged else ", the machine is too busy")
+        slower = 1.0 if judged else TOO_BUSY
+        assert max(whole / PAUSE_S, ours / OURS_S) <= slower, figures
     # A node refuses what is above its rate by itself: it hardly has to if the pace is right.
     assert not judged or refused < 0.1 * COUNT
 
