@@ -242,36 +242,6 @@ def test_another_port_may_be_announced(tmp_path: Path) -> None:
     assert config_of(objects, tmp_path).http_server.http3.announced_port == 8443
 
 
-@pytest.mark.parametrize("case", ["everything-values", "autoscaling-cpu-values"])
-def test_api_and_metrics_are_exposed_only_when_asked_for(case: str) -> None:
-    """Neither by Ingress nor by routes, unless the values say so."""
-    asked = case == "autoscaling-cpu-values"
-    paths = set()
-    for each in rendered(case):
-        if each["kind"] == "Ingress":
-            paths |= {path["path"] for rule in each["spec"]["rules"] for path in rule["http"]["paths"]}
-        if each["kind"] == "HTTPRoute":
-            paths |= {match["path"]["value"] for rule in each["spec"]["rules"] for match in rule["matches"]}
-        if each["kind"] == "GRPCRoute":
-            assert "CentrifugoApi" not in json.dumps(each)
-    assert {"/connection", "/emulation", "/ws", "/sse"} <= paths
-    assert ({"/api", "/metrics"} <= paths) is asked
-    assert "/" not in paths
-
-
-def test_long_connections_outlive_proxies() -> None:
-    """Routes have no deadline, an Ingress has one far above the ping interval, and nothing is collected."""
-    ingress = next(o for o in rendered("everything-values") if o["kind"] == "Ingress")["metadata"][
-        "annotations"
-    ]
-    assert int(ingress["nginx.ingress.kubernetes.io/proxy-read-timeout"]) >= 3600
-    assert ingress["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
-    route = next(o for o in rendered("everything-values") if o["kind"] == "HTTPRoute")
-    assert all(
-        rule["timeouts"] == {"request": "0s", "backendRequest": "0s"} for rule in route["spec"]["rules"]
-    )
-
-
 @cases
 def test_selectors_find_their_pods(case: str) -> None:
     """Every Service, budget and policy selects the pods of exactly one component."""

@@ -57,6 +57,9 @@
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
 {{- fail "gateway.enabled is true and gateway.parentRefs is empty: name the Gateway to attach to" -}}
 {{- end -}}
+{{- if and .Values.gateway.enabled .Values.grpcNodes.enabled (not (or .Values.gateway.grpc.hostnames .Values.gateway.grpc.parentRefs)) -}}
+{{- fail "gateway.grpc is empty: a Gateway may accept only one of an HTTPRoute and a GRPCRoute for the same host. Give gateway.grpc.hostnames, or gateway.grpc.parentRefs" -}}
+{{- end -}}
 {{- if and .Values.exposure.discover (not .Values.coordinator.enabled) -}}
 {{- fail "exposure.discover is true and coordinator.enabled is false: nobody would answer" -}}
 {{- end -}}

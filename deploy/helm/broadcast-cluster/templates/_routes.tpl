@@ -2,6 +2,7 @@
 {{- define "broadcast.exposed" -}}
 {{- $name := include "broadcast.fullname" . -}}
 {{- $paths := .Values.exposure.paths -}}
+{{- if dig "grpc_web" "enabled" false .Values.config -}}{{- $paths = append $paths "/broadcast.edge.v1.Edge" -}}{{- end -}}
 {{- if .Values.exposure.api -}}{{- $paths = append $paths "/api" -}}{{- end -}}
 {{- if .Values.exposure.metrics -}}{{- $paths = append $paths "/metrics" -}}{{- end -}}
 {{- range $paths }}
