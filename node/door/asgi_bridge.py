@@ -9,10 +9,11 @@ server costs ten times that.
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import trio
+from msgspec.structs import replace
 
 from node.door.asgi_request import Receive, Scope, Send, head_of, peer_of
 from node.door.connection import Connection
@@ -104,13 +105,18 @@ class Bridge:
                 return
             protocol = dict(response.fields).get(b"sec-websocket-protocol", b"").decode()
             await send({"type": "websocket.accept", "subprotocol": protocol or None, "headers": []})
-            gone = trio.Event()
+            inlet, gone = _Inlet(stream), trio.Event()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_pass_in, receive, stream, gone)
-                if await _pass_out(stream, response.rest, send):
+
+                def answer(ping: bytes) -> None:
+                    # Not waited for: a handler that does not read may well be writing.
+                    nursery.start_soon(inlet.send, masked(PONG, ping))
+
+                nursery.start_soon(_pass_in, receive, inlet, gone)
+                if await _pass_out(stream, response.rest, send, answer):
                     # The handler waits for the client's end, and the client has some time to say goodbye.
-                    await _end(stream)
                     with trio.move_on_after(_LAST_BYTES_S):
+                        await inlet.end()
                         await gone.wait()
                 elif not gone.is_set():
                     self.abort()
@@ -163,17 +169,33 @@ async def _read_response(stream: trio.SocketStream) -> _Response:
     return _Response(int(status_line.split(b" ")[1]), kept, rest)
 
 
+class _Inlet:
+    """What goes to the handler, from several tasks in turn: a stream of trio's lets one send at a time.
+
+    The handler may have ended; what it had to say is on its way out then, and nobody hears what is sent here.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._turn = trio.Lock()
+
+    async def send(self, data: bytes) -> None:
+        """Send, when the others have."""
+        async with self._turn:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._stream.send_all(data)
+
+    async def end(self) -> None:
+        """Let the handler find the end of what its client sends."""
+        async with self._turn:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._stream.send_eof()
+
+
 async def _end_on_disconnect(receive: Receive, stream: trio.SocketStream) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    await _end(stream)
-
-
-async def _end(stream: trio.SocketStream) -> None:
-    """Let the handler find the end of what its client sends."""
-    # It may have ended by itself.
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await stream.send_eof()
+    await _Inlet(stream).end()
 
 
 async def _refuse_websocket(response: _Response, stream: trio.SocketStream, send: Send) -> None:
@@ -186,21 +208,19 @@ async def _refuse_websocket(response: _Response, stream: trio.SocketStream, send
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-async def _pass_in(receive: Receive, stream: trio.SocketStream, gone: trio.Event) -> None:
+async def _pass_in(receive: Receive, inlet: _Inlet, gone: trio.Event) -> None:
     """What the client sends, as frames, until it has gone."""
     while (message := await receive())["type"] == "websocket.receive":
         text = message.get("text")
         payload = message["bytes"] if text is None else text.encode()
-        try:
-            await stream.send_all(masked(BINARY if text is None else TEXT, payload))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            # The handler has ended; what it had to say is on its way out.
-            continue
+        await inlet.send(masked(BINARY if text is None else TEXT, payload))
     gone.set()
-    await _end(stream)
+    await inlet.end()
 
 
-async def _pass_out(stream: trio.SocketStream, received: bytes, send: Send) -> bool:
+async def _pass_out(
+    stream: trio.SocketStream, received: bytes, send: Send, answer: Callable[[bytes], None]
+) -> bool:
     """What the handler sends, as messages; returns whether it said goodbye."""
     buffer = bytearray(received)
     while True:
@@ -212,7 +232,7 @@ async def _pass_out(stream: trio.SocketStream, received: bytes, send: Send) -> b
                 await send({"type": "websocket.send", "bytes": payload})
             elif opcode == PING:
                 # ASGI knows no pings. The server in between sends its own, and TCP misses their answer.
-                await stream.send_all(masked(PONG, payload))
+                answer(payload)
             elif opcode == CLOSE:
                 code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode()
                 await send({"type": "websocket.close", "code": code, "reason": reason})

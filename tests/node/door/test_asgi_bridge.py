@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from node.config.options import Duration
-from node.door.asgi_bridge import masked, take_frame
+from node.door.asgi_bridge import Bridge, masked, take_frame
+from node.door.connection import Connection
+from node.door.head import Head
 from node.protocol.reasons import SHUTDOWN
-from node.transports.websocket_frames import BINARY, CLOSE, TEXT, FrameReader, frame
+from node.timers import Timers
+from node.transports.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, frame
 from tests.node.door.clients import Client
 from tests.node.door.nodes import Node, running
 from tests.node.transports.served import CONFIG
@@ -276,6 +279,44 @@ async def test_broken_frames_close_the_websocket(sent: bytes, code: int) -> None
                 while (message := take_frame(received)) is not None:
                     closes += [int.from_bytes(message[1][:2], "big")] if message[0] == CLOSE else []
         assert closes == ([code] if code else [])
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+async def test_a_client_that_sends_faster_than_it_is_read_stays(goodbye: bool) -> None:
+    """While the handler has more to read than it takes, its pings are answered and its goodbye gets out."""
+    pongs, told = 0, []
+    sent = iter([{"type": "websocket.connect"}, *[{"type": "websocket.receive", "text": "x" * 60_000}] * 40])
+
+    async def handler(connection: Connection, _: Head) -> bool:
+        nonlocal pongs
+        await connection.send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        # As one whose command waits for the broker: what the client sends fills the way to it.
+        await trio.testing.wait_all_tasks_blocked()
+        await connection.send(frame(CLOSE, b"\x0b\xb9shutdown") if goodbye else frame(PING, b""))
+        reader = FrameReader(size_max=100_000)
+        while (goodbye or not pongs) and (data := await connection.receive()):
+            reader.feed(data)
+            while (message := reader.next()) is not None:
+                pongs += message[0] == PONG
+        return False
+
+    async def receive() -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        message = next(sent, None)
+        if message is None and not goodbye:
+            await trio.sleep_forever()
+        return message or {"type": "websocket.disconnect"}
+
+    async def send(message: dict[str, object]) -> None:
+        told.append((message["type"], message.get("code")))
+
+    headers = [(b"host", b"test"), (b"sec-websocket-version", b"13")]
+    scope = {"type": "websocket", "raw_path": b"/ws", "query_string": b"", "headers": headers}
+    scope |= {"http_version": "2", "client": ("127.0.0.1", 1)}
+    with trio.fail_after(PATIENCE_S):
+        await Bridge(handler, Timers(), lambda: None).websocket(scope, receive, send)
+    assert pongs == (0 if goodbye else 1)
+    assert told == [("websocket.accept", None), *[("websocket.close", 3001)] * goodbye]
 
 
 @given(st.sampled_from((TEXT, BINARY)), st.sampled_from((0, 1, 125, 126, 65_535, 65_536)))
