@@ -3,6 +3,7 @@
 "use strict";
 
 const TOKEN_KEY = "coordinator-token";
+const SILENCE_MAX_MS = 25_000;
 const token = {
   get: () => sessionStorage.getItem(TOKEN_KEY) ?? "",
   set: (value) => sessionStorage.setItem(TOKEN_KEY, value),
@@ -33,17 +34,28 @@ async function post(path, request = {}) {
   return (await check(await fetch(path, { method: "POST", headers: headers(), body }))).json();
 }
 
-// Hands each event to `show` until the stream ends; throws what ended it.
+// Hands each event to `show` until the stream ends; throws what ended it. A connection on which nothing comes
+// for so long is dead, whatever the browser thinks of it: the coordinator says something every 10 s.
 async function watch(path, show, signal) {
-  const response = await check(await fetch(path, { headers: headers(), signal, cache: "no-store" }));
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error("the coordinator ended the stream");
-    const events = (rest + value).split("\n\n");
-    rest = events.pop();
-    for (const event of events) take(event, show);
+  const silence = new AbortController();
+  const giveUp = () => silence.abort(new Error(`nothing came for ${SILENCE_MAX_MS / 1000} s`));
+  let timer = setTimeout(giveUp, SILENCE_MAX_MS);
+  try {
+    const until = AbortSignal.any([signal, silence.signal]);
+    const response = await check(await fetch(path, { headers: headers(), signal: until, cache: "no-store" }));
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error("the coordinator ended the stream");
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, SILENCE_MAX_MS);
+      const events = (rest + value).split("\n\n");
+      rest = events.pop();
+      for (const event of events) take(event, show);
+    }
+  } finally {
+    clearTimeout(timer);
   }
 }
 
