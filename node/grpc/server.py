@@ -6,7 +6,6 @@ is to serve again opens another server on the same port.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +19,7 @@ from node.grpc.errors import GrpcError
 from node.grpc.gate import Context
 from node.grpc.health import Health
 from node.grpc.loop import in_asyncio, spawn
+from node.grpc.tls import GrpcTls
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ class GrpcServer:
 
     Attributes:
         port: where it listens, 0 before it does.
+        tls: its certificate; None: the port speaks plain text.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class GrpcServer:
         self._stopping = False
         self._changed = trio.Event()
         self.port = 0
+        self.tls = GrpcTls(options.tls) if options.tls.enabled else None
 
     async def serve(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop`.
@@ -77,17 +79,21 @@ class GrpcServer:
             task_status: told the port once it is open.
 
         Raises:
-            GrpcError: the port cannot be opened.
+            GrpcError: the port cannot be opened, or its certificate not be used.
 
         In the end, on cancellation too, calls have a moment for their last words.
         """
         try:
             self._tell()
+            if self.tls is not None:
+                self.tls.load()
             self.port = await self._start(self._options.port)
             log.info("listening for grpc", port=self.port)
             task_status.started(self.port)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._tell_health)
+                if self.tls is not None:
+                    nursery.start_soon(self.tls.watch)
                 while not self._stopping:
                     await self._follow()
                     await self._changed.wait()
@@ -166,10 +172,10 @@ class GrpcServer:
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names), server)
         address = f"{options.address or '[::]'}:{port}"
         try:
-            if options.tls.enabled:
-                opened = server.add_secure_port(address, _credentials(options))
-            else:
+            if self.tls is None:
                 opened = server.add_insecure_port(address)
+            else:
+                opened = server.add_secure_port(address, self.tls.credentials())
         except RuntimeError as error:
             raise GrpcError(
                 f"cannot listen on {address} for gRPC; free the port or set grpc_server.port"
@@ -187,16 +193,6 @@ class GrpcServer:
 
     def _tell(self) -> None:
         self._health.tell(serving=not self._leaving and not self._not_ready())
-
-
-def _credentials(options: GrpcServerOptions) -> grpc.ServerCredentials:
-    tls = options.tls
-    authorities = Path(tls.client_ca_pem).read_bytes() if tls.client_ca_pem else None
-    return grpc.ssl_server_credentials(
-        [(Path(tls.key_pem).read_bytes(), Path(tls.cert_pem).read_bytes())],
-        authorities,
-        require_client_auth=authorities is not None,
-    )
 
 
 class _Reflection:
