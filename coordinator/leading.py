@@ -101,7 +101,7 @@ class Leading:
                 nursery.start_soon(self._write_order, order)
             for node in over:
                 nursery.start_soon(self._clear_order, node)
-            for plan in self._forgotten(stepped.plans):
+            for plan in self._forgotten():
                 nursery.start_soon(self._remove_plan, plan)
 
     def _rebalance(self, plans: Sequence[Plan]) -> Plan | None:
@@ -130,10 +130,11 @@ class Leading:
         self._ordered = ordered | (known - ordered)
         return known - ordered
 
-    def _forgotten(self, plans: Sequence[Plan]) -> list[Plan]:
-        """Ended plans beyond those that are kept, the oldest."""
-        ended = sorted((plan for plan in plans if plan.state in ENDED), key=lambda plan: plan.ended_at)
-        return ended[: max(0, len(ended) - self._plans_kept)]
+    def _forgotten(self) -> list[Plan]:
+        """Ended plans beyond those that are kept, in the order in which their ends were written."""
+        ended = [written for written in self._mirror.plans.values() if written.plan.state in ENDED]
+        ended.sort(key=lambda written: written.version)
+        return [written.plan for written in ended[: max(0, len(ended) - self._plans_kept)]]
 
     async def _write_plan(self, plan: Plan, before: Written, refused: set[str]) -> None:
         plan.fence = self._fence

@@ -197,10 +197,10 @@ async def test_a_running_plan_is_written_once_a_second_and_when_a_state_changes(
 
 
 async def test_ended_plans_are_forgotten_in_the_end(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """The catalog does not grow: only the last plans are kept."""
+    """The catalog does not grow: only the last plans are kept, whatever the time of day was at their ends."""
     store = CatalogStore()
     for number in range(10):
-        store.set_plan(Plan(id=f"plan-{number}", kind=Plan.DRAIN, state=Plan.DONE, ended_at=number))
+        store.set_plan(Plan(id=f"plan-{number}", kind=Plan.DRAIN, state=Plan.DONE, ended_at=100 - number))
     coordinator = FakeCoordinator(store, plans_kept=3)
     nursery.start_soon(coordinator.run)
     await coordinator.until(lambda: len(store.plans) == 3)
