@@ -7,8 +7,9 @@ is closed. Details name the rule that was broken and never repeat what was sent.
 """
 
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_to_bytes
+
+from msgspec import Struct
 
 # RFC 9110, 5.6.2 (token) and 5.5 (field-vchar, obs-text, SP, HTAB). Possessive: nothing makes them backtrack.
 _TCHARS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -48,8 +49,8 @@ class HeadError(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+# A frozen dataclass takes a microsecond to build, a tenth of reading a head. Nothing here can be a cycle.
+class Head(Struct, frozen=True, gc=False):
     """A request's line and header fields; every part of it has been checked.
 
     Attributes:
