@@ -18,6 +18,9 @@ class Readiness:
         broker: without it no client can be served.
         lost_max_s: how long the broker may be away before clients should go elsewhere, seconds.
         leaving: why the node is out of rotation, "" while it is not.
+
+    Attributes:
+        shut: why a port that should be open is not, "" if it is; set by an entrance whose port may be.
     """
 
     def __init__(self, broker: Broker, lost_max_s: float, leaving: Callable[[], str]) -> None:
@@ -26,11 +29,14 @@ class Readiness:
         self._leaving = leaving
         self._was_connected = False
         self._was_complete = False
+        self.shut: Callable[[], str] = str
 
     def refusal(self) -> str:
         """Why new clients should not come, "" if they should."""
         if leaving := self._leaving():
             return leaving
+        if shut := self.shut():
+            return shut
         if self._broker.connected:
             self._was_connected = True
         elif not self._was_connected:

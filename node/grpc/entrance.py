@@ -88,6 +88,7 @@ def open_grpc_entrance(parts: Parts, api: Api, readiness: Readiness) -> GrpcEntr
         services[SERVER_API] = _unary(gate, GrpcServerApi(api, config.grpc_api, trio_tasks).handlers())
         receive_bytes_max = max(receive_bytes_max, config.grpc_api.max_receive_message_size)
     server = GrpcServer(config.grpc_server, services, receive_bytes_max, readiness.refusal)
+    readiness.shut = lambda: server.shut
     if server.tls is not None:
         tls = server.tls
         parts.metrics.observe(

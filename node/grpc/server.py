@@ -5,6 +5,7 @@ next calls on another connection, and goes on with the streams it has. It cannot
 is to serve again opens another server on the same port.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,9 +26,10 @@ log = structlog.get_logger(__name__)
 
 # How often health is looked at.
 _HEALTH_INTERVAL_S = 0.5
-# A server that was told to stop closes its port a moment later: how long and how often another one tries.
+# A server that was told to stop closes its port a moment later: how soon another one tries again at first,
+# and later, when something else must be in its way.
+_REOPEN_MIN_S = 0.05
 _REOPEN_MAX_S = 5.0
-_REOPEN_INTERVAL_S = 0.05
 # How long calls may take to end when the node does: a status that was sent is to arrive.
 _STOP_S = 1.0
 # Longer than any stream lives: those of a server that stops are ended by the node, at its own pace.
@@ -47,6 +49,7 @@ class GrpcServer:
 
     Attributes:
         port: where it listens, 0 before it does.
+        shut: why it is not open although it should be, "" if it is.
         tls: its certificate; None: the port speaks plain text.
     """
 
@@ -69,7 +72,9 @@ class GrpcServer:
         self._leaving = False
         self._stopping = False
         self._changed = trio.Event()
+        self._pause_s = _REOPEN_MIN_S
         self.port = 0
+        self.shut = ""
         self.tls = GrpcTls(options.tls) if options.tls.enabled else None
 
     async def serve(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
@@ -95,9 +100,9 @@ class GrpcServer:
                 if self.tls is not None:
                     nursery.start_soon(self.tls.watch)
                 while not self._stopping:
-                    await self._follow()
-                    await self._changed.wait()
                     self._changed = trio.Event()
+                    with trio.move_on_after(await self._follow()):
+                        await self._changed.wait()
                 nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
@@ -119,24 +124,24 @@ class GrpcServer:
         self._stopping = True
         self._changed.set()
 
-    async def _follow(self) -> None:
-        """Do what `leave` says."""
+    async def _follow(self) -> float:
+        """Do what `leave` says; returns after how many seconds it has to be tried again."""
         if self._leaving and self._open is not None:
             # Those who watch it and read hear this before anything else.
             self._tell()
             self._parting.add(spawn(self._part(self._open)))
             self._open = None
         elif not self._leaving and self._open is None:
-            with trio.move_on_after(_REOPEN_MAX_S):
-                while True:
-                    try:
-                        await self._start(self.port)
-                    except GrpcError as error:
-                        log.warning("cannot serve again yet", reason=str(error), rate_limited=True)
-                        await trio.sleep(_REOPEN_INTERVAL_S)
-                    else:
-                        log.info("listening for grpc again", port=self.port)
-                        return
+            try:
+                await self._start(self.port)
+            except GrpcError as error:
+                self.shut = str(error)
+                log.warning("cannot serve again yet", reason=self.shut, rate_limited=True)
+                pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _REOPEN_MAX_S)
+                return pause_s
+            log.info("listening for grpc again", port=self.port)
+        self.shut, self._pause_s = "", _REOPEN_MIN_S
+        return math.inf
 
     async def _part(self, server: Any) -> None:
         await server.stop(_GRACE_S)
@@ -192,7 +197,7 @@ class GrpcServer:
             await trio.sleep(_HEALTH_INTERVAL_S)
 
     def _tell(self) -> None:
-        self._health.tell(serving=not self._leaving and not self._not_ready())
+        self._health.tell(serving=not (self._leaving or self.shut or self._not_ready()))
 
 
 class _Reflection:

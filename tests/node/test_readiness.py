@@ -42,3 +42,14 @@ async def test_a_node_begins_only_with_all_its_stores_and_then_stays() -> None:
     assert (readiness.refusal(), readiness.caution()) == ("", "")
     broker.failures = {"B_NEWS": "no quorum"}
     assert (readiness.refusal(), readiness.caution()) == ("", "stream B_NEWS cannot be used: no quorum")
+
+
+async def test_a_node_whose_port_is_shut_is_not_ready() -> None:
+    """However well everything else is: nobody would get in."""
+    broker, shut = Broker(), ["cannot listen"]
+    broker.connected = True
+    readiness = Readiness(broker, 10.0, str)  # type: ignore[arg-type]
+    readiness.shut = lambda: shut[-1]
+    assert readiness.refusal() == "cannot listen"
+    shut.append("")
+    assert readiness.refusal() == ""

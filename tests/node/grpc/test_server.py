@@ -77,6 +77,11 @@ async def until(port: int, *, served: bool) -> None:
         await trio.sleep(0.02)
 
 
+async def holds(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+
 async def health(port: int, service: str = "") -> int:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -102,6 +107,32 @@ def test_a_server_that_leaves_goes_on_with_its_streams_and_comes_back() -> None:
         assert await in_asyncio(stream.read) == b"heard"
         assert await in_asyncio(stream.read) is grpc.aio.EOF
         await in_asyncio(channel.close)
+
+    on_server(test)
+
+
+def test_a_port_that_is_taken_at_an_undrain_is_opened_when_it_is_free() -> None:
+    """However long that takes; meanwhile it says why it is shut, unless it is to be."""
+
+    async def test(server: GrpcServer, _: Service) -> None:
+        server.leave()
+        await until(server.port, served=False)
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", server.port))
+            other.listen()
+            for _ in range(2):
+                server.leave(leaving=False)
+                await holds(lambda: "grpc_server.port" in server.shut)
+                server._tell()
+                assert server._health._status == health_pb2.HealthCheckResponse.NOT_SERVING
+                server.leave()
+                await holds(lambda: server.shut == "")
+            server.leave(leaving=False)
+            # Later than any attempt of a moment's patience.
+            await holds(lambda: server._pause_s > 0.5)
+        await until(server.port, served=True)
+        assert server.shut == ""
 
     on_server(test)
 
