@@ -265,10 +265,10 @@ class Feed:
             BrokerUnavailable: as `publish`; the connection broke; the deadline passed.
             MessageTooLarge: as `publish`.
         """
-        call = self._inbox.open(subject, is_last)
+        call = self._inbox.open(subject, is_last, deadline_s)
         try:
             self.publish(subject, payload, headers, call.reply)
-            return await call.wait(deadline_s)
+            return await call.wait()
         finally:
             self._inbox.close(call)
 
@@ -286,6 +286,7 @@ class Feed:
         received = functools.partial(self._received, connection)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leave_when_lame, connection)
+            nursery.start_soon(self._inbox.watch)
             try:
                 await connection.run(received, self._options.ping_interval_s)
             finally:

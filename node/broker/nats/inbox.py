@@ -1,6 +1,7 @@
 """Requests that wait for their answers, over one wildcard subscription. Sends nothing itself.
 
-Each request has a reply subject of its own below the inbox; its last word finds the request again.
+Each request has a reply subject of its own below the inbox; its last word finds the request again. One task
+watches all deadlines: a cancel scope for each request took 6 us, more than a third of its way through here.
 """
 
 from collections.abc import Callable
@@ -12,23 +13,33 @@ from node.broker.nats.protocol import Msg
 
 # The status a server answers with when nobody listens to the subject of a request.
 NO_RESPONDERS = 503
+# How much later than its deadline a call may end.
+_WATCH_INTERVAL_S = 0.1
 
 
 class Call:
     """One request and what has come back for it.
+
+    Args:
+        subject: where it is sent to.
+        reply: the subject its answers come to.
+        is_last: says whether an answer is the last one.
+        deadline_s: from now.
 
     Attributes:
         reply: the subject its answers come to.
         answers: in the order they came.
     """
 
-    __slots__ = ("_done", "_failure", "_is_last", "_subject", "answers", "reply")
+    __slots__ = ("_deadline", "_deadline_s", "_done", "_failure", "_is_last", "_subject", "answers", "reply")
 
-    def __init__(self, subject: str, reply: str, is_last: Callable[[Msg], bool]) -> None:
+    def __init__(self, subject: str, reply: str, is_last: Callable[[Msg], bool], deadline_s: float) -> None:
         self.reply = reply
         self.answers: list[Msg] = []
         self._subject = subject
         self._is_last = is_last
+        self._deadline_s = deadline_s
+        self._deadline = trio.current_time() + deadline_s
         self._failure: BrokerUnavailable | None = None
         self._done = trio.Event()
 
@@ -51,22 +62,26 @@ class Call:
         self._failure = failure
         self._done.set()
 
-    async def wait(self, deadline_s: float) -> list[Msg]:
+    def fail_if_overdue(self, now: float) -> None:
+        """End the call if its deadline has passed without its last answer."""
+        if now >= self._deadline and not self.ended:
+            self.fail(
+                BrokerUnavailable(
+                    f"{self._subject}: no last answer within {self._deadline_s:g} s "
+                    f"({len(self.answers)} before it)"
+                )
+            )
+
+    async def wait(self) -> list[Msg]:
         """Wait for the last answer.
 
         Raises:
             NobodyAnswers: nobody listens.
             BrokerUnavailable: the connection broke, or the deadline passed.
         """
-        with trio.CancelScope(deadline=trio.current_time() + deadline_s):
-            await self._done.wait()
+        await self._done.wait()
         if self._failure is not None:
             raise self._failure
-        if not self.ended:
-            count = len(self.answers)
-            raise BrokerUnavailable(
-                f"{self._subject}: no last answer within {deadline_s:g} s ({count} before it)"
-            )
         return self.answers
 
 
@@ -88,10 +103,10 @@ class Inbox:
         self._calls: dict[bytes, Call] = {}
         self._count = 0
 
-    def open(self, subject: str, is_last: Callable[[Msg], bool]) -> Call:
+    def open(self, subject: str, is_last: Callable[[Msg], bool], deadline_s: float) -> Call:
         """A call to be sent to `subject`; the caller closes it whatever happens."""
         self._count += 1
-        call = Call(subject, f"{self._prefix}.{self._count}", is_last)
+        call = Call(subject, f"{self._prefix}.{self._count}", is_last, deadline_s)
         self._calls[call.reply.encode()] = call
         return call
 
@@ -106,6 +121,14 @@ class Inbox:
             self.late += 1
         else:
             call.take(answer)
+
+    async def watch(self) -> None:
+        """End calls whose deadline has passed, until cancelled: a task of its own."""
+        while True:
+            await trio.sleep(_WATCH_INTERVAL_S)
+            now = trio.current_time()
+            for call in self._calls.values():
+                call.fail_if_overdue(now)
 
     def fail_all(self, reason: str) -> None:
         """End every open call."""
