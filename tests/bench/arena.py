@@ -15,10 +15,12 @@ from tests.bench.load import Plan, Report, Worker
 from tests.bench.measure import FLOOR, GO, GO_NATS, HYPERCORN, TRIO_WEBSOCKET, Cpu, Round
 from tests.bench.options import Options
 from tests.bench.servers import Server, nodes_and_nats, peer
+from tests.bench.subscribers import LoadError
 from tests.nats_server import NatsServer
 
 _SIZE = 128
 _QUIET_CPU_S = 0.002
+_QUIET_LOOK_S = 0.1
 _QUIET_LOOKS = 100
 Number = TypeVar("Number", int, float)
 
@@ -140,10 +142,17 @@ def round_of(server: Server, cpu: Cpu, report: Report, plan: Plan, clients: int)
 
 
 def wait_until_quiet(server: Server) -> None:
-    """Return when a server has finished what it was doing: it uses no processor any more."""
+    """Return when a server has finished what it was doing: it uses no processor any more.
+
+    Raises:
+        LoadError: it has not after ten seconds; whatever is measured next would not be what was asked of it.
+    """
     clock = threading.Event()
     for _ in range(_QUIET_LOOKS):
         before = server.cpu()
-        clock.wait(0.1)
+        clock.wait(_QUIET_LOOK_S)
         if server.cpu().since(before).own < _QUIET_CPU_S:
             return
+    raise LoadError(
+        f"{server.name} is still at work {_QUIET_LOOKS * _QUIET_LOOK_S:.0f} s after it was left alone"
+    )

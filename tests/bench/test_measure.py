@@ -7,7 +7,11 @@ import time
 
 import pytest
 
+from tests.bench import arena
+from tests.bench.frames import Target
 from tests.bench.measure import Cpu, Round, Spread, children, cpu_of, memory_of, ratios
+from tests.bench.servers import Server
+from tests.bench.subscribers import LoadError
 
 
 def a_round(**changes: object) -> Round:
@@ -89,6 +93,18 @@ def test_cpu_time_is_that_of_the_process_and_its_children() -> None:
         process.communicate("\n")
     with pytest.raises(ProcessLookupError, match="ended while it was measured"):
         cpu_of([process.pid])
+
+
+def test_a_server_that_does_not_come_to_rest_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it still does from before would be counted to what comes next."""
+    monkeypatch.setattr(arena, "_QUIET_LOOKS", 2)
+    busy = [sys.executable, "-c", "while True: pass"]
+    with subprocess.Popen(busy) as process:
+        server = Server(Target("node", 1, "c", "/"), (process.pid,))
+        with pytest.raises(LoadError, match="node is still at work"):
+            arena.wait_until_quiet(server)
+        process.kill()
+    arena.wait_until_quiet(Server(Target("node", 1, "c", "/"), ()))
 
 
 def test_our_own_clock_and_the_kernels_agree() -> None:
