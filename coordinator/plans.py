@@ -69,7 +69,7 @@ def step(
     unplanned = {instance: rate for each in pace.values() for instance, rate in natural(each).items()}
     can_take = budgets(stay, unplanned, settings)
     drain_run.set_rates(stepped, view, now, can_take, settings)
-    rebalance_plan.set_rates(stepped, view, can_take)
+    rebalance_plan.set_rates(stepped, can_take[Kind.HTTP])
 
     orders: dict[str, Order] = {}
     for order in (

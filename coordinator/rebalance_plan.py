@@ -1,6 +1,6 @@
 """Plans that even out load: just enough clients leave the fullest nodes. Pure.
 
-A node's share is the mean load of all nodes of its kind in rotation times its capacity. It is too full when
+A node's share is the mean load of all nodes in rotation times its capacity. It is too full when
 it is above its share by more than both thresholds; that is the edge of its band. A plan brings it down to the
 middle between share and edge, so that noise does not start the next one.
 
@@ -12,18 +12,19 @@ So one plan is enough, unless a node would have to send more clients than it has
 nothing to do. Clients that are placed where there is room do not come back: a node that is down to its
 share sends nobody any more.
 
-One plan is for both kinds of nodes, and everything above holds for each of them: clients of one never get
-to the other.
+Nodes that serve gRPC have no part in it. A client whose stream is ended makes its next call on the connection
+it has, to the same node, and no call of grpc's closes one connection: it would be disturbed for nothing, by
+every plan anew. `client.connection_age_max_s` mixes them, since it ends connections too.
 
 A client moves at most once in `age_min_s`, since it is young where it comes to.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import floor
 
-from coordinator.capacity import Budget, budgets
+from coordinator.capacity import Budget, budget
 from coordinator.drain_plan import ACTIVE, Refusal, Why, holds_back, leaving
-from coordinator.members import Kind, View, alive, by_kind, kind_of, receivers
+from coordinator.members import Kind, View, alive, kind, receivers
 from coordinator.settings import PlanSettings, RebalanceSettings
 from coordinator.words import clients, counted
 from protos.catalog_pb2 import NodeReport, NodeStep, Order, Plan
@@ -34,18 +35,14 @@ LIMIT_MIN_S = 30.0
 _UNFINISHED = (NodeStep.ORDERED, NodeStep.SENDING)
 
 
-def moves(reports: Sequence[NodeReport], settings: RebalanceSettings) -> dict[str, int]:
+def moves(reports: Iterable[NodeReport], settings: RebalanceSettings) -> dict[str, int]:
     """How many clients each node should send away, by name; empty if no node is too full.
 
     Args:
         reports: of every node in rotation.
         settings: see there.
     """
-    counted = by_kind(report for report in reports if report.capacity)
-    return {name: count for alike in counted.values() for name, count in _moves(alike, settings).items()}
-
-
-def _moves(counted: Sequence[NodeReport], settings: RebalanceSettings) -> dict[str, int]:
+    counted = [report for report in _movable(reports) if report.capacity]
     share = shares(counted)
     slack = {
         r.name: max(settings.threshold_sessions, settings.threshold_relative * share[r.name]) for r in counted
@@ -67,14 +64,16 @@ def _moves(counted: Sequence[NodeReport], settings: RebalanceSettings) -> dict[s
     return {name: min(count, connections[name]) for name, count in wanted_moves.items() if count > 0}
 
 
-def shares(reports: Sequence[NodeReport]) -> dict[str, float]:
-    """By name, how many of all sessions of its kind each node would have if they went by capacity."""
-    share: dict[str, float] = {}
-    for alike in by_kind(reports).values():
-        capacity = sum(report.capacity for report in alike)
-        load = sum(report.connections for report in alike) / capacity if capacity else 0.0
-        share.update((report.name, load * report.capacity) for report in alike)
-    return share
+def shares(reports: Iterable[NodeReport]) -> dict[str, float]:
+    """By name, how many of all sessions each node would have if they went by capacity."""
+    counted = _movable(reports)
+    capacity = sum(report.capacity for report in counted)
+    load = sum(report.connections for report in counted) / capacity if capacity else 0.0
+    return {report.name: load * report.capacity for report in counted}
+
+
+def _movable(reports: Iterable[NodeReport]) -> list[NodeReport]:
+    return [report for report in reports if kind(report) is Kind.HTTP]
 
 
 def plan_rebalance(
@@ -103,19 +102,17 @@ def plan_rebalance(
     running = next((plan for plan in plans if plan.kind == Plan.REBALANCE and plan.state in ACTIVE), None)
     if running:
         return Refusal(Why.FAILED_PRECONDITION, f"plan {running.id} is evening out the load already")
-    stay = receivers(view, now, settings.ttl_s, leaving(plans))
+    stay = _movable(receivers(view, now, settings.ttl_s, leaving(plans)))
     counts = moves(stay, settings.rebalance)
     if not counts:
-        return Refusal(Why.FAILED_PRECONDITION, "the load is even: no node is above its band")
-    nodes = by_kind(stay)
-    totals = {each: sum(counts.get(r.name, 0) for r in alike) for each, alike in nodes.items()}
-    rates = _rates(request.rate, totals, budgets(stay, {}, settings))
+        return Refusal(
+            Why.FAILED_PRECONDITION, "the load is even: no node is above its band (gRPC nodes do not count)"
+        )
+    total = sum(counts.values())
+    rate = _rate(request.rate, budget(stay, {}, settings))
     plan = Plan(id=plan_id, kind=Plan.REBALANCE, state=Plan.REQUESTED, rate=request.rate)
-    net = 0.0
-    for each, alike in nodes.items():
-        senders = [report for report in alike if report.name in counts]
-        for report in senders:
-            net += max(0.0, counts[report.name] - totals[each] / len(alike))
+    for report in stay:
+        if report.name in counts:
             plan.steps.add(
                 node=report.name,
                 instance=report.instance,
@@ -123,12 +120,12 @@ def plan_rebalance(
                 connections_before=report.connections,
                 connections=report.connections,
                 count=counts[report.name],
-                ends_in_s=LIMIT_MIN_S + 3 * totals[each] / max(rates[each], 1.0),
+                ends_in_s=LIMIT_MIN_S + 3 * total / max(rate, 1.0),
             )
+    net = sum(max(0.0, count - total / len(stay)) for count in counts.values())
     plan.note = (
-        f"{counted(sum(totals.values()), 'client leaves', 'clients leave')}"
-        f" {len(counts)} of {len(stay)} nodes at up to {sum(rates.values()):.0f}/s;"
-        f" spread evenly over all, {net:.0f} of them end up on emptier ones"
+        f"{counted(total, 'client leaves', 'clients leave')} {len(counts)} of {len(stay)} nodes"
+        f" at up to {rate:.0f}/s; spread evenly over all, {net:.0f} of them end up on emptier ones"
     )
     return plan
 
@@ -178,19 +175,15 @@ def advance(plans: Sequence[Plan], view: View, now: float, elapsed_s: float, set
             _end(plan)
 
 
-def set_rates(plans: Sequence[Plan], view: View, can_take: Mapping[Kind, Budget]) -> None:
+def set_rates(plans: Sequence[Plan], can_take: Budget) -> None:
     """Share what drains leave: all while there is none, nothing while there is one."""
     for plan in plans:
         if plan.kind != Plan.REBALANCE or plan.state != Plan.RUNNING:
             continue
         steps = [step for step in plan.steps if step.state in _UNFINISHED]
-        kinds = {step.node: kind_of(view, step) for step in steps}
         left = {step.node: max(0, step.count - step.sent_away) for step in steps}
-        totals = {each: sum(left[name] for name in left if kinds[name] is each) for each in Kind}
-        rates = _rates(plan.rate, totals, can_take)
+        rate = 0.0 if _held(plans) else _rate(plan.rate, can_take) / max(1, sum(left.values()))
         for step in steps:
-            each = kinds[step.node]
-            rate = rates[each] / max(1, totals[each]) if each and not _held(plans) else 0.0
             step.rate = rate * left[step.node]
             step.remaining_s = left[step.node] / step.rate if step.rate else 0.0
             step.note = "waits until no node is leaving" if _held(plans) else ""
@@ -223,11 +216,9 @@ def _held(plans: Sequence[Plan]) -> bool:
     return any(plan.state == Plan.RUNNING and holds_back(plan) for plan in plans)
 
 
-def _rates(asked: float, left: Mapping[Kind, int], can_take: Mapping[Kind, Budget]) -> dict[Kind, float]:
-    """Sessions per second to move between nodes of each kind; what was asked for is of all together."""
-    everybody = max(1, sum(left.values()))
-    paced = {each: can_take[each].paced if left[each] else 0.0 for each in Kind}
-    return {each: min(asked * left[each] / everybody, paced[each]) if asked else paced[each] for each in Kind}
+def _rate(asked: float, can_take: Budget) -> float:
+    """Sessions per second to move."""
+    return min(asked, can_take.paced) if asked else can_take.paced
 
 
 def _carry_on(

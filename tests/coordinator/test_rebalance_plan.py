@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from coordinator.capacity import Budget
 from coordinator.drain_plan import Refusal, Why
-from coordinator.members import Kind
 from coordinator.rebalance_plan import (
     advance,
     describe,
@@ -25,8 +24,6 @@ from tests.coordinator.reports import NOW, report, view_of
 HOW = RebalanceSettings(automatic=True, threshold_sessions=100, threshold_relative=0.1)
 SETTINGS = PlanSettings(rebalance=HOW)
 BUDGET = Budget(paced=300, pressed=300, most=400, receivers=3, room=20_000)
-NOBODY = Budget(0, 0, 0, 0, 0)
-BUDGETS = {Kind.HTTP: BUDGET, Kind.GRPC: NOBODY}
 UNEVEN = (report("a", 5_000), report("b", 5_000), report("c", 500))
 
 
@@ -77,32 +74,17 @@ def test_nodes_that_can_hold_nobody_and_lone_ones_have_nothing_to_even_out() -> 
     assert not moves([report("a", 5_000), report("b", 0, capacity=0)], HOW)
 
 
-def test_only_nodes_of_a_kind_are_evened_out() -> None:
-    """Empty gRPC nodes make no WebSocket node too full."""
-    http, grpc = [report("a", 5_000), report("b", 5_000)], [report("g", 0, transport="grpc")]
-    assert not moves([*http, *grpc], HOW)
-    assert shares([*http, *grpc]) == {"a": 5_000, "b": 5_000, "g": 0}
-    grpc.append(report("h", 4_000, transport="grpc"))
-    assert moves([*http, *grpc], HOW) == moves(grpc, HOW)
-    assert set(moves([*http, *grpc], HOW)) == {"h"}
-
-
-def test_each_kind_is_evened_out_at_its_own_pace() -> None:
-    """In one plan; a rate that was asked for is of all nodes together."""
-    grpc = [report("g", 5_000, rate=10, transport="grpc"), report("h", 0, rate=10, transport="grpc")]
-    plan = planned(*UNEVEN, *grpc)
-    assert [step.node for step in plan.steps] == ["a", "b", "g"]
-    assert "leave 3 of 5 nodes at up to 224/s" in plan.note
-    assert [step.count for step in plan.steps[:2]] == [step.count for step in planned(*UNEVEN).steps]
-    view = view_of(*UNEVEN, *grpc)
-    advance([plan], view, NOW, 0.5, SETTINGS)
-    slow = Budget(paced=14, pressed=14, most=18, receivers=2, room=15_000)
-    set_rates([plan], view, {Kind.HTTP: BUDGET, Kind.GRPC: slow})
-    first, second, third = (order.rate for order in ordered(plan))
-    assert (first + second, third) == (pytest.approx(300), pytest.approx(14))
-    plan.rate = 20
-    set_rates([plan], view, {Kind.HTTP: BUDGET, Kind.GRPC: slow})
-    assert sum(order.rate for order in ordered(plan)) == pytest.approx(20)
+def test_grpc_nodes_have_no_part_in_it() -> None:
+    """Their clients would come back to them: nobody is moved, and no other node is fuller for them."""
+    grpc = [report("g", 9_000, transport="grpc"), report("h", 0, transport="grpc")]
+    assert not moves([report("a", 5_000), report("b", 5_000), *grpc], HOW)
+    assert moves([*UNEVEN, *grpc], HOW) == moves(UNEVEN, HOW)
+    assert shares([*UNEVEN, *grpc]) == shares(UNEVEN)
+    assert planned(*UNEVEN, *grpc) == planned(*UNEVEN)
+    assert not wanted(view_of(*grpc), [], SETTINGS, NOW, 60)
+    only = plan_rebalance(RebalanceRequest(), "p", view_of(*grpc), [], NOW, SETTINGS)
+    assert isinstance(only, Refusal)
+    assert "gRPC nodes do not count" in only.words
 
 
 @given(
@@ -168,13 +150,13 @@ def test_the_automatic_one_waits_for_quiet() -> None:
 def test_orders_repeat_while_clients_are_to_go() -> None:
     """With the node's share of the rate, the count, and the age below which nobody is moved."""
     plan = running()
-    set_rates([plan], view_of(*UNEVEN), BUDGETS)
+    set_rates([plan], BUDGET)
     first, second = ordered(plan)
     assert (first.action, first.node, first.plan_id) == (Order.MOVE, "a", "p")
     assert (first.count, first.age_min_s) == (1_500, 300)
     assert first.rate + second.rate == pytest.approx(300)
     plan.rate = 50
-    set_rates([plan], view_of(*UNEVEN), BUDGETS)
+    set_rates([plan], BUDGET)
     assert sum(order.rate for order in ordered(plan)) == pytest.approx(50)
 
 
@@ -259,7 +241,7 @@ def test_it_stands_still_while_nodes_leave() -> None:
     drain = Plan(id="d", kind=Plan.DRAIN, state=Plan.RUNNING)
     before = plan.steps[0].ends_in_s
     advance([plan, drain], view_of(*UNEVEN), NOW, 5, SETTINGS)
-    set_rates([plan, drain], view_of(*UNEVEN), BUDGETS)
+    set_rates([plan, drain], BUDGET)
     assert [order.rate for order in ordered(plan)] == [0, 0]
     assert plan.steps[0].ends_in_s == before
 
