@@ -87,7 +87,8 @@ def open_grpc_entrance(parts: Parts, api: Api, readiness: Readiness) -> GrpcEntr
     if config.grpc_api.enabled:
         services[SERVER_API] = _unary(gate, GrpcServerApi(api, config.grpc_api, trio_tasks).handlers())
         receive_bytes_max = max(receive_bytes_max, config.grpc_api.max_receive_message_size)
-    server = GrpcServer(config.grpc_server, services, receive_bytes_max, readiness.refusal)
+    age_max_s = config.client.connection_age_max_s
+    server = GrpcServer(config.grpc_server, services, receive_bytes_max, readiness.refusal, age_max_s)
     readiness.shut = lambda: server.shut
     if server.tls is not None:
         tls = server.tls

@@ -32,6 +32,9 @@ _REOPEN_MIN_S = 0.05
 _REOPEN_MAX_S = 5.0
 # How long calls may take to end when the node does: a status that was sent is to arrive.
 _STOP_S = 1.0
+# The share of the age of streams at which a connection takes no further one. Streams live for 0.8 of it and
+# more, connections for 1.1 of theirs and less: whose stream ends of age makes its next call on another one.
+_CONNECTION_AGE = 0.7
 # Longer than any stream lives: those of a server that stops are ended by the node, at its own pace.
 _GRACE_S = 10 * 365 * 86_400.0
 
@@ -46,6 +49,7 @@ class GrpcServer:
         services: by full name, the handlers of each by method.
         receive_bytes_max: the longest message of any service.
         not_ready: why new clients should not come, "" if they should.
+        age_max_s: how long streams live, `client.connection_age_max_s`; 0: as long as they like.
 
     Attributes:
         port: where it listens, 0 before it does.
@@ -59,11 +63,13 @@ class GrpcServer:
         services: Mapping[str, Handlers],
         receive_bytes_max: int,
         not_ready: Callable[[], str],
+        age_max_s: float = 0.0,
     ) -> None:
         self._options = options
         self._services = services
         self._receive_bytes_max = receive_bytes_max
         self._not_ready = not_ready
+        self._age_max_s = age_max_s
         self._health = Health(services)
         self._servers: list[Any] = []
         self._open: Any = None
@@ -153,6 +159,7 @@ class GrpcServer:
         options = self._options
         server = grpc.aio.server(
             options=[
+                *_age_options(self._age_max_s),
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._receive_bytes_max),
                 ("grpc.max_concurrent_streams", options.streams_per_connection_max),
@@ -198,6 +205,11 @@ class GrpcServer:
 
     def _tell(self) -> None:
         self._health.tell(serving=not (self._leaving or self.shut or self._not_ready()))
+
+
+def _age_options(age_max_s: float) -> list[tuple[str, int]]:
+    # Streams go on meanwhile, for as long as they like.
+    return [("grpc.max_connection_age_ms", int(_CONNECTION_AGE * age_max_s * 1000))] if age_max_s else []
 
 
 class _Reflection:

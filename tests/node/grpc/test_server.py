@@ -28,11 +28,16 @@ class Service:
     def handlers(self) -> dict[str, Any]:
         return {
             "Echo": grpc.unary_unary_rpc_method_handler(self.echo),
+            "Peer": grpc.unary_unary_rpc_method_handler(self.peer),
             "Wait": grpc.unary_stream_rpc_method_handler(self.wait),
         }
 
     async def echo(self, message: bytes, _: Any) -> bytes:
         return message
+
+    async def peer(self, _: bytes, context: Any) -> bytes:
+        address: str = context.peer()
+        return address.encode()
 
     async def wait(self, _: bytes, context: Any) -> None:
         await context.write(b"waiting")
@@ -109,6 +114,33 @@ def test_a_server_that_leaves_goes_on_with_its_streams_and_comes_back() -> None:
         await in_asyncio(channel.close)
 
     on_server(test)
+
+
+def test_connections_age_with_their_streams() -> None:
+    """Before its streams end of age calls go to another one, so clients are placed anew; the streams go on."""
+
+    async def on_one_channel(port: int, service: Service) -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            ask = channel.unary_unary(f"/{SERVICE}/Peer")
+            first = await ask(b"")
+            stream = channel.unary_stream(f"/{SERVICE}/Wait")(b"")
+            assert await stream.read() == b"waiting"
+            while await ask(b"") == first:
+                pass
+            service.word.set()
+            assert await stream.read() == b"heard"
+
+    async def main() -> None:
+        service = Service()
+        options = GrpcServerOptions(address="127.0.0.1", port=0)
+        server = GrpcServer(options, {SERVICE: service.handlers()}, 1000, str, age_max_s=0.5)
+        with trio.fail_after(PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(server.serve)
+                await in_asyncio(on_one_channel, server.port, service)
+                server.stop()
+
+    run(main)
 
 
 def test_a_port_that_is_taken_at_an_undrain_is_opened_when_it_is_free() -> None:
