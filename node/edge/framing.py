@@ -2,9 +2,26 @@
 
 from collections.abc import Sequence
 
-from node.protocol.messages import PING, ClientInfo, HistoryResult, Publication, Push, Reply, StreamPosition
+from msgspec.structs import replace
+
+from node.protocol.messages import (
+    PING,
+    ClientInfo,
+    HistoryResult,
+    Publication,
+    Push,
+    Reply,
+    StreamPosition,
+    SubscribeResult,
+)
 from node.protocol.protobuf_codec import push_bytes, reply_bytes
 from protos import edge_pb2
+
+# What is longer goes in several messages, or not all at once: grpc's libraries take 4 MB unless they are told
+# otherwise, and a client that never gets its recovery would come back for it again and again.
+MESSAGE_BYTES_MAX = 4_000_000
+# Around a message that is a field of another one: its number, and its length.
+_FIELD_BYTES_MAX = 6
 
 
 class Messages(bytes):
@@ -38,8 +55,21 @@ class ReplyFraming:
         """See hub.Framing."""
         return Messages.of(tuple(frames)) if frames else b""
 
-    def reply(self, reply: Reply) -> bytes | None:
-        """One reply or push; None for what is nothing to these clients."""
+    def reply(self, reply: Reply, channel: str = "") -> bytes | None:
+        """One reply or push; None for what is nothing to these clients.
+
+        Args:
+            reply: if it is too long for one message, what it recovers follows it as if just published.
+            channel: that a subscribe reply is about, which does not say so itself.
+        """
+        whole = self._encode(reply)
+        if whole is None or len(whole) <= MESSAGE_BYTES_MAX:
+            return whole
+        alone, missed = _apart(reply, channel)
+        pushes = [self.publication(name, publication) for name, publication in missed]
+        return Messages.of((self._encode(alone) or b"", *pushes))
+
+    def _encode(self, reply: Reply) -> bytes | None:
         return reply_bytes(reply)
 
 
@@ -53,8 +83,7 @@ class PushFraming(ReplyFraming):
         """See hub.Framing."""
         return push_bytes(Push(channel=channel, pub=publication))
 
-    def reply(self, reply: Reply) -> bytes | None:
-        """See ReplyFraming."""
+    def _encode(self, reply: Reply) -> bytes | None:
         return push_bytes(reply.push) if reply.push is not None else None
 
 
@@ -70,7 +99,8 @@ class EventFraming:
 
     def join(self, frames: Sequence[bytes]) -> bytes:
         """See hub.Framing: the only field is repeated, so messages put together are one message."""
-        return b"".join(frames)
+        joined = b"".join(frames)
+        return joined if len(joined) <= MESSAGE_BYTES_MAX else Messages.of(tuple(frames))
 
 
 REPLIES = ReplyFraming()
@@ -100,11 +130,37 @@ def edge_position(position: StreamPosition) -> edge_pb2.Position | None:
 
 
 def history_page(channel: str, result: HistoryResult) -> edge_pb2.HistoryResponse:
-    """A page of history as the edge's contract has it."""
-    return edge_pb2.HistoryResponse(
-        publications=[edge_publication(channel, publication) for publication in result.publications],
-        position=edge_position(StreamPosition(result.offset, result.epoch)),
-    )
+    """A page of history as the edge's contract has it, with as much as fits into a message."""
+    page = edge_pb2.HistoryResponse(position=edge_position(StreamPosition(result.offset, result.epoch)))
+    room = MESSAGE_BYTES_MAX - page.ByteSize()
+    for publication in result.publications:
+        one = edge_publication(channel, publication)
+        room -= one.ByteSize() + _FIELD_BYTES_MAX
+        if room < 0 and page.publications:
+            break
+        page.publications.append(one)
+    return page
+
+
+def _apart(reply: Reply, channel: str) -> tuple[Reply, list[tuple[str, Publication]]]:
+    """A reply without what it recovers, and that, in order."""
+    subs = {channel: reply.subscribe} if reply.subscribe is not None else {}
+    if reply.subscribe is not None:
+        reply = replace(reply, subscribe=_before(reply.subscribe))
+    elif reply.push is not None and reply.push.connect is not None:
+        connect = reply.push.connect
+        subs = connect.subs
+        connect = replace(connect, subs={name: _before(result) for name, result in subs.items()})
+        reply = replace(reply, push=replace(reply.push, connect=connect))
+    return reply, [(name, missed) for name, result in subs.items() for missed in result.publications]
+
+
+def _before(result: SubscribeResult) -> SubscribeResult:
+    """A result whose publications follow: until then its client stands before the first of them."""
+    if not result.publications:
+        return result
+    offset = result.publications[0].offset - 1 if result.offset else 0
+    return replace(result, publications=(), offset=offset)
 
 
 def _publisher(info: ClientInfo) -> edge_pb2.Publisher:

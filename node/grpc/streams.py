@@ -82,7 +82,7 @@ class Streams:
     async def _commands(self, transport: GrpcTransport, commands: Sequence[Command]) -> None:
         await self._trio.run(serve_commands, transport.session, commands)
 
-    async def _read(self, transport: GrpcTransport, context: Context) -> None:
+    async def _read(self, transport: ConnectTransport, context: Context) -> None:
         """Serve one command after the other; the client's last one ends the session."""
         token = bearer_token(context)
         while (message := await context.read()) is not grpc.aio.EOF:
@@ -97,6 +97,8 @@ class Streams:
                 return
             if command.connect is not None and not command.connect.token:
                 command = replace(command, connect=replace(command.connect, token=token))
+            if command.subscribe is not None:
+                transport.subscribes = command.subscribe.channel
             await self._trio.run(serve_commands, transport.session, (command,))
         transport.finish()
 

@@ -97,19 +97,27 @@ class GrpcTransport(ABC):
 
 
 class ConnectTransport(GrpcTransport):
-    """One client of `Connect`."""
+    """One client of `Connect`.
 
-    __slots__ = ()
+    Args:
+        parts: the node's.
+
+    Attributes:
+        subscribes: the channel of the subscribe command that is served now, or was last.
+    """
+
+    __slots__ = ("subscribes",)
     name = "grpc"
     unidirectional = False
     ping_message = REPLIES.ping
 
     def __init__(self, parts: Parts) -> None:
+        self.subscribes = ""
         super().__init__(parts, REPLIES)
 
     def encode(self, reply: Reply) -> bytes | None:
         """See GrpcTransport."""
-        return REPLIES.reply(reply)
+        return REPLIES.reply(reply, self.subscribes)
 
 
 class UniTransport(GrpcTransport):

@@ -1,21 +1,37 @@
 """How replies, pushes and events look as messages."""
 
 from msgspec import Raw
+from msgspec.structs import replace
 
-from node.edge.framing import EVENTS, PUSHES, REPLIES, Messages, edge_position, history_page
+from node.edge.framing import (
+    EVENTS,
+    MESSAGE_BYTES_MAX,
+    PUSHES,
+    REPLIES,
+    Messages,
+    edge_position,
+    history_page,
+)
 from node.protocol.messages import (
     PING,
     ClientInfo,
+    ConnectResult,
     Disconnect,
     HistoryResult,
     Publication,
     Push,
     Reply,
     StreamPosition,
+    SubscribeResult,
 )
 from protos import client_pb2, edge_pb2, unistream_pb2
 
 ONE = Publication(Raw(b"1"), ClientInfo("ann", "c", Raw(b"{}")), 7, {"k": "v"})
+# Two of them are too long for one message.
+LARGE = tuple(Publication(Raw(b"%d" % offset + b"x" * 2_500_000), offset=offset) for offset in (7, 9, 12))
+RECOVERED = SubscribeResult(
+    recoverable=True, epoch="e", offset=12, recovered=True, positioned=True, publications=LARGE
+)
 
 
 def test_a_publication_reads_the_same_in_all_three() -> None:
@@ -63,3 +79,47 @@ def test_positions_are_absent_where_there_are_none() -> None:
     page = history_page("news", HistoryResult((ONE,), "e", 9))
     assert (page.position.epoch, page.position.offset) == ("e", 9)
     assert [publication.offset for publication in page.publications] == [7]
+
+
+def test_a_recovery_that_is_too_long_for_a_message_follows_its_reply() -> None:
+    """In order, as if just published: its client stands before it until then, and may go at any moment."""
+    sent = REPLIES.reply(Reply(3, subscribe=RECOVERED), "news")
+    assert isinstance(sent, Messages)
+    assert max(map(len, sent.messages)) < MESSAGE_BYTES_MAX
+    reply, *pushes = (client_pb2.Reply.FromString(message) for message in sent.messages)
+    subscribed = reply.subscribe
+    assert (reply.id, subscribed.recovered, subscribed.epoch, subscribed.offset) == (3, True, "e", 6)
+    assert not subscribed.publications
+    assert [(each.push.channel, each.push.pub.offset) for each in pushes] == [("news", o) for o in (7, 9, 12)]
+    short = REPLIES.reply(Reply(3, subscribe=replace(RECOVERED, publications=LARGE[:1])), "news") or b""
+    assert len(client_pb2.Reply.FromString(short).subscribe.publications) == 1
+
+
+def test_so_does_one_of_several_channels() -> None:
+    """A unidirectional client has all of its channels in one push."""
+    subs = {"a": replace(RECOVERED, publications=LARGE[:1]), "b": replace(RECOVERED, publications=LARGE[1:])}
+    subs["plain"] = SubscribeResult()
+    sent = PUSHES.reply(Reply(push=Push(connect=ConnectResult(client="c", subs=subs))))
+    assert isinstance(sent, Messages)
+    connected, *pushes = (unistream_pb2.Push.FromString(message) for message in sent.messages)
+    offsets = {channel: result.offset for channel, result in connected.connect.subs.items()}
+    assert offsets == {"a": 6, "b": 8, "plain": 0}
+    assert [(push.channel, push.pub.offset) for push in pushes] == [("a", 7), ("b", 9), ("b", 12)]
+
+
+def test_what_came_in_one_turn_is_no_message_that_is_too_long() -> None:
+    """Events are put together only as far as a client takes it."""
+    joined = EVENTS.join([EVENTS.publication("a", publication) for publication in LARGE])
+    assert isinstance(joined, Messages)
+    assert len(joined.messages) == 3
+
+
+def test_a_page_of_history_ends_where_a_message_does() -> None:
+    """With one publication at least, so that who reads on comes to the end, which the position shows."""
+    page = history_page("news", HistoryResult(LARGE, "e", 12))
+    assert ([publication.offset for publication in page.publications], page.position.offset) == ([7], 12)
+    huge = Publication(Raw(b"x" * (MESSAGE_BYTES_MAX + 1)), offset=13)
+    assert len(history_page("news", HistoryResult((huge, ONE), "e", 13)).publications) == 1
+    many = tuple(Publication(Raw(b"x" * 100_000), offset=offset) for offset in range(1, 100))
+    page = history_page("news", HistoryResult(many, "e", 99))
+    assert MESSAGE_BYTES_MAX - 101_000 < len(page.SerializeToString()) <= MESSAGE_BYTES_MAX

@@ -117,7 +117,7 @@ def test_a_server_that_leaves_goes_on_with_its_streams_and_comes_back() -> None:
 
 
 def test_connections_age_with_their_streams() -> None:
-    """Before its streams end of age calls go to another one, so clients are placed anew; the streams go on."""
+    """Before its streams end of age calls go to another one, so clients are placed anew; they go on."""
 
     async def on_one_channel(port: int, service: Service) -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

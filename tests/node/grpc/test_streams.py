@@ -116,6 +116,38 @@ def test_a_client_that_does_not_read_is_let_go() -> None:
     on_node(test, client__queue_max_size=1000)
 
 
+def test_a_recovery_over_connect_may_be_longer_than_a_message() -> None:
+    """No message is more than a client's library takes; all that was missed comes, then what is new."""
+
+    async def test(node: MemoryNode, streams: Streams) -> None:
+        publish = TrioTasks(node.parts.writers.nursery).run
+        for number in range(6):
+            await publish(node.publisher.publish, "a", b'"%d%s"' % (number, b"x" * 900_000))
+        context = FakeContext()
+        task = asyncio.create_task(streams.connect(None, context))  # type: ignore[arg-type]
+        subscribe = client_pb2.SubscribeRequest(channel="a")
+        context.send(client_pb2.Command(id=1, connect={}).SerializeToString())
+        context.send(client_pb2.Command(id=2, subscribe=subscribe).SerializeToString())
+        top = client_pb2.Reply.FromString((await context.take(2))[1]).subscribe
+        subscribe = client_pb2.SubscribeRequest(channel="a", recover=True, epoch=top.epoch, offset=1)
+        context.send(client_pb2.Command(id=3, unsubscribe={"channel": "a"}).SerializeToString())
+        context.send(client_pb2.Command(id=4, subscribe=subscribe).SerializeToString())
+        _, *messages = await context.take(8)
+        assert max(map(len, messages)) < 4 * 1024 * 1024
+        reply, *pushes = map(client_pb2.Reply.FromString, messages)
+        assert (reply.id, reply.subscribe.recovered, reply.subscribe.offset) == (4, True, 1)
+        assert [(push.push.channel, push.push.pub.data[1:2]) for push in pushes] == [
+            ("a", b"%d" % number) for number in range(6)
+        ]
+        await publish(node.publisher.publish, "a", b'"new"')
+        (message,) = await context.take(1)
+        assert client_pb2.Reply.FromString(message).push.pub.data == b'"new"'
+        context.send(grpc.aio.EOF)
+        assert await task == b""
+
+    on_node(test)
+
+
 def test_the_client_protocol_is_served_in_order_to_a_good_end() -> None:
     """The metadata's token stands in for the command's; the client's last message ends the session well."""
 
