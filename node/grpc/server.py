@@ -135,7 +135,9 @@ class GrpcServer:
         if self._leaving and self._open is not None:
             # Those who watch it and read hear this before anything else.
             self._tell()
-            self._parting.add(spawn(self._part(self._open)))
+            parting = spawn(self._part(self._open))
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
             self._open = None
         elif not self._leaving and self._open is None:
             try:

@@ -112,6 +112,8 @@ def test_a_server_that_leaves_goes_on_with_its_streams_and_comes_back() -> None:
         assert await in_asyncio(stream.read) == b"heard"
         assert await in_asyncio(stream.read) is grpc.aio.EOF
         await in_asyncio(channel.close)
+        # Nothing is kept of servers whose last stream has ended.
+        await holds(lambda: len(server._servers) == 1 and not server._parting)
 
     on_server(test)
 
