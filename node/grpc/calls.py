@@ -3,17 +3,20 @@
 from collections.abc import Awaitable, Callable
 
 import grpc
+import structlog
 
 from node.access.tokens import Credentials
 from node.edge import calls
 from node.edge.checks import check_size, check_welcome, credentials
-from node.edge.status import CallRefused
+from node.edge.status import CallRefused, ending_of_failure
 from node.grpc.gate import Context, bearer_token, certified_user
 from node.grpc.loop import Signal, TrioTasks, spawn, stop
-from node.protocol.errors import CommandError
-from node.protocol.reasons import INTERNAL
+from node.protocol.errors import CommandError, RemoteProtocolError
+from node.protocol.reasons import BAD_REQUEST, INTERNAL, LIMIT_EXCEEDED, ReplyError
 from node.session import Parts
 from protos import edge_pb2
+
+log = structlog.get_logger(__name__)
 
 # Failures that a summary names; beyond them it counts.
 _FAILURES_MAX = 1000
@@ -63,18 +66,24 @@ class Calls:
 
     async def _publish_one(self, who: Credentials, message: bytes) -> edge_pb2.Failure | None:
         """Publish one of many; why it failed, None if it did not."""
-        check_size(self._parts, message)
+        try:
+            check_size(self._parts, message)
+        except CallRefused as refused:
+            return self._failure(LIMIT_EXCEEDED, f"{LIMIT_EXCEEDED.message}: {refused.ending.details}")
         try:
             await self._trio.run(calls.publish, self._parts, who, message)
+        except RemoteProtocolError as failure:
+            return self._failure(BAD_REQUEST, f"{BAD_REQUEST.message}: {failure.detail}")
         except CommandError as failure:
-            said = f": {failure.detail}" if failure.detail else ""
-            error, text = failure.error, f"{failure.error.message}{said}"
+            return self._failure(failure.error, ending_of_failure(failure).details, message)
         except CallRefused as failure:
-            error, text = INTERNAL, failure.ending.details
-        else:
-            return None
-        channel = edge_pb2.PublishRequest.FromString(message).channel
+            return self._failure(INTERNAL, failure.ending.details, message)
+        return None
+
+    def _failure(self, error: ReplyError, text: str, message: bytes = b"") -> edge_pb2.Failure:
         self._parts.metrics.command_errors[error.code] += 1
+        log.info("message refused", code=error.code, reason=text, rate_limited=error.code)
+        channel = edge_pb2.PublishRequest.FromString(message).channel
         return edge_pb2.Failure(channel=channel, code=error.code, message=text)
 
 

@@ -183,7 +183,6 @@ def test_channels_one_cannot_have_end_the_stream_with_a_reason(
         (lambda c: c.call("Publish", b"\xff", edge_pb2.PublishResponse), ("INVALID_ARGUMENT", "3501")),
         (lambda c: c.call("Presence", b"", edge_pb2.PublishResponse), ("UNIMPLEMENTED", "")),
         (lambda c: c.publish("x", b"1" * 100_000), ("RESOURCE_EXHAUSTED", "")),
-        (lambda c: c.publish_stream([("x", b"1" * 100_000)]), ("RESOURCE_EXHAUSTED", "")),
     ],
 )
 def test_calls_fail_with_a_status(here: Caller, call: Any, status: tuple[str, str]) -> None:

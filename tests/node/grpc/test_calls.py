@@ -98,18 +98,21 @@ def test_a_summary_names_what_failed_and_where() -> None:
     on_node(test)
 
 
-def test_a_broken_message_ends_the_stream() -> None:
-    """Nobody could say which channel it was for."""
+def test_a_message_that_cannot_be_taken_is_named_by_its_place() -> None:
+    """Nobody could say which channel it was for; the summary has what was stored around it, too."""
 
     async def test(node: MemoryNode, calls: Calls) -> None:
         context = FakeContext()
-        context.send(b"\xff")
-        with pytest.raises(Aborted):
-            await Gate(node.parts).guarded(calls.publish_stream)(None, context)  # type: ignore[arg-type]
-        assert context.status is not None
-        assert context.status[0] == "INVALID_ARGUMENT"
+        for sent in (message("a"), b"\xff", message("a", b"x" * 100), message("a"), grpc.aio.EOF):
+            context.send(sent)
+        answer = await calls.publish_stream(None, context)  # type: ignore[arg-type]
+        summary = edge_pb2.PublishStreamResponse.FromString(answer)
+        assert (summary.received, summary.accepted) == (4, 2)
+        assert [(f.index, f.channel, f.code) for f in summary.failures] == [(1, "", 107), (2, "", 106)]
+        assert "grpc_server.message_size_limit" in summary.failures[1].message
+        assert dict(node.metrics.command_errors) == {107: 1, 106: 1}
 
-    on_node(test)
+    on_node(test, grpc_server__message_size_limit=50)
 
 
 def test_a_node_that_leaves_ends_streams_with_what_it_has_taken() -> None:
