@@ -1,5 +1,6 @@
 """The edge's calls that are no sessions: publish once or many times, read history."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -54,7 +55,9 @@ class Calls:
         """`PublishStream`."""
         check_welcome(self._parts)
         who = self._credentials(context)
-        stream = _PublishStream(lambda message: self._publish_one(who, message))
+        stream = _PublishStream(
+            lambda message: self._publish_one(who, message), lambda: self._has_expired(who)
+        )
         self._publishing.add(stream)
         try:
             return await stream.serve(context)
@@ -63,6 +66,13 @@ class Calls:
 
     def _credentials(self, context: Context) -> Credentials:
         return credentials(self._parts, bearer_token(context), certified_user(context))
+
+    def _has_expired(self, who: Credentials) -> bool:
+        if who.expire_at is None or time.time() < who.expire_at:
+            return False
+        self._parts.metrics.refused["expired"] += 1
+        log.info("stream of messages ended", reason="the token has expired", rate_limited=True)
+        return True
 
     async def _publish_one(self, who: Credentials, message: bytes) -> edge_pb2.Failure | None:
         """Publish one of many; why it failed, None if it did not."""
@@ -92,10 +102,16 @@ class _PublishStream:
 
     Args:
         publish: one of them; returns why it failed.
+        has_expired: whether the client may publish no further one.
     """
 
-    def __init__(self, publish: Callable[[bytes], Awaitable[edge_pb2.Failure | None]]) -> None:
+    def __init__(
+        self,
+        publish: Callable[[bytes], Awaitable[edge_pb2.Failure | None]],
+        has_expired: Callable[[], bool],
+    ) -> None:
         self._publish = publish
+        self._has_expired = has_expired
         self._summary = edge_pb2.PublishStreamResponse()
         self._over = Signal()
         self._reading = False
@@ -109,7 +125,7 @@ class _PublishStream:
             self._over.set()
 
     async def serve(self, context: Context) -> bytes:
-        """Publish until the client has sent its last message, or `leave`; the summary."""
+        """Publish until the client has sent its last message, may send no more, or `leave`; the summary."""
         working = spawn(self._work(context))
         try:
             await self._over.wait()
@@ -126,7 +142,8 @@ class _PublishStream:
                 message = await context.read()
                 self._reading = False
                 # One that came in the turn in which `leave` ended the reading is not looked at any more.
-                if message is grpc.aio.EOF or self._leaving:
+                # An expired token ends it in the same way: a status would take the summary along.
+                if message is grpc.aio.EOF or self._leaving or self._has_expired():
                     break
                 self._note(await self._publish(message))
         except Exception as error:  # noqa: BLE001 - raised again by the handler, whose task this is for

@@ -1,9 +1,12 @@
 """The edge's calls that are no sessions, with a fake of grpc's context."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import grpc
+import jwt
 import pytest
 import trio
 
@@ -15,6 +18,8 @@ from protos import edge_pb2
 from tests.node.grpc.contexts import Aborted, FakeContext
 from tests.node.node_in_memory import MemoryNode, memory_node
 from tests.patience import PATIENCE_S
+
+KEY = "k" * 32
 
 
 def on_node(test: Callable[[MemoryNode, Calls], Awaitable[None]], **overrides: object) -> None:
@@ -129,6 +134,24 @@ def test_a_node_that_leaves_ends_streams_with_what_it_has_taken() -> None:
         assert not calls._publishing
 
     on_node(test)
+
+
+def test_a_stream_does_not_outlive_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came in time is in the summary; what comes later is not published, as it would not be alone."""
+
+    async def test(node: MemoryNode, calls: Calls) -> None:
+        token = jwt.encode({"sub": "ann", "exp": int(time.time()) + 1000}, KEY, "HS256")
+        context = FakeContext(authorization=f"Bearer {token}")
+        context.send(message("a"))
+        task = asyncio.create_task(calls.publish_stream(None, context))  # type: ignore[arg-type]
+        await context.asked_for(2)
+        monkeypatch.setattr("node.grpc.calls.time", SimpleNamespace(time=lambda: time.time() + 1000))
+        context.send(message("a"))
+        summary = edge_pb2.PublishStreamResponse.FromString(await task)
+        assert (summary.received, summary.accepted) == (1, 1)
+        assert dict(node.metrics.refused) == {"expired": 1}
+
+    on_node(test, client__token__hmac_secret_key=KEY)
 
 
 def test_a_message_that_comes_as_the_node_leaves_is_not_published() -> None:
