@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], n
         # As an argument: what is piped into a pod does not always arrive.
         kubectl.said("exec", _POD, "--", "python", "-c", _WRITE, _EXPERIMENT, experiment.read_text())
         told = ["run", _EXPERIMENT, *_without(arguments, _OURS), "--report", _REPORT]
-        command = [*kubectl.command, "exec", _POD, "--", "broadcast", "chaos", *told]
+        command = [*kubectl.command, "exec", _POD, "--", "python", "-c", _RUN, "broadcast", "chaos", *told]
         done = subprocess.run(command, check=False)  # noqa: S603 - what was typed here
         packed = kubectl.raw("exec", _POD, "--", "python", "-c", _PACK, _REPORT)
         if packed:
@@ -64,6 +65,12 @@ def run_in_pod(experiment: Path, settings: Settings, arguments: Sequence[str], n
 
 
 _WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
+# By this number the pod tells the run to end, when it has to end itself.
+_RUN = """
+import os, pathlib, sys
+pathlib.Path("run.pid").write_text(str(os.getpid()))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 # The image need not have `tar`; a run that was refused has no report.
 _PACK = """
 import os, sys, tarfile
@@ -98,14 +105,20 @@ class _Kubectl:
 
 @contextmanager
 def _pod(kubectl: _Kubectl, image: str, secret: str) -> Iterator[None]:
-    """The pod of chaos.yaml, ready; nothing of it is left afterwards."""
+    """The pod of chaos.yaml, ready; nothing of it is left afterwards; a run in it ends in order first."""
     quoted = json.dumps(image)[1:-1]
     manifest = _MANIFEST.read_text().replace("@IMAGE@", quoted).replace("@COORDINATOR_TLS@", secret).encode()
     kubectl.said("apply", "-f", "-", stdin=manifest)
     try:
         kubectl.said("wait", "--for=condition=Ready", f"pod/{_POD}", f"--timeout={_READY_MAX}")
         yield
+    except KeyboardInterrupt:
+        # kubectl is gone, and the run does not know.
+        print("the run puts right what it has broken", file=sys.stderr)
+        raise
     finally:
+        # By itself first: without the rights of the others a run could put nothing right.
+        kubectl.said("delete", "pod", _POD, "--ignore-not-found", "--wait=true")
         kubectl.said("delete", "--ignore-not-found", "--wait=true", "-f", "-", stdin=manifest)
 
 

@@ -1,6 +1,8 @@
 """Tests of `deploy.chaos_pod`, with a kubectl that only notes what it is asked."""
 
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -8,8 +10,11 @@ import pytest
 import yaml
 
 from chaos.experiment import listed, path_of, settings_of
+from deploy.chaos_pod import _MANIFEST as MANIFEST
+from deploy.chaos_pod import _RUN as RUN
 from deploy.chaos_pod import run_in_pod
 from deploy.errors import UserError
+from tests.patience import PATIENCE_S
 
 KUBECTL = """#!/bin/sh
 echo "$@" >> "$NOTES"
@@ -17,8 +22,8 @@ case "$*" in
     *"get deployment"*-coordinator*) printf "$SECRET" ;;
     *"get deployment"*) printf registry/app:7 ;;
     *"apply -f"*) cat > "$NOTES.manifest" ;;
+    *" broadcast chaos "*) [ -z "$INTERRUPTED" ] || kill -INT $PPID; echo 'valid    lost'; exit 3 ;;
     *"import os"*" report") cat "$NOTES.tar" ;;
-    *" broadcast chaos "*) echo 'valid    lost'; exit 3 ;;
 esac
 """
 
@@ -72,6 +77,59 @@ def test_the_pod_knows_the_authority_of_a_coordinator(
     assert volume == {
         "secretName": mounted, "optional": True, "items": [{"key": "ca.crt", "path": "ca.crt"}],
     }  # fmt: skip
+
+
+def test_a_run_that_is_interrupted_may_put_things_right(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod goes first, which ends the run in order, and after it the rights that it needs for that."""
+    monkeypatch.setenv("INTERRUPTED", "yes")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    *_, first, second = notes.read_text().splitlines()
+    assert " delete pod broadcast-chaos " in first
+    assert " delete " in second
+    assert second.endswith("-f -")
+
+
+# A run that needs somebody else to put things right.
+HEALS = """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("runs", flush=True)
+signal.sigwait({signal.SIGTERM})
+input()
+"""
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_pod_that_has_to_end_lets_its_run_end_first(running: bool, tmp_path: Path) -> None:
+    """SIGTERM reaches the run, however it was started, and the pod lasts as long as it does."""
+    *_, manifest = yaml.safe_load_all(MANIFEST.read_text())
+    (container,) = manifest["spec"]["containers"]
+    tini, dashes, python, *program = container["command"]
+    assert (tini, dashes, python) == ("tini", "--", "python")
+    pod = subprocess.Popen([sys.executable, *program], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert pod.stdout is not None
+    pod.stdout.readline()  # SIGTERM is held for it from here on
+    try:
+        if running:
+            command = [sys.executable, "-c", RUN, sys.executable, "-c", HEALS]
+            with subprocess.Popen(
+                command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ) as one:
+                assert one.stdin is not None
+                assert one.stdout is not None
+                one.stdout.readline()
+                pod.terminate()
+                with pytest.raises(subprocess.TimeoutExpired):
+                    pod.wait(timeout=0.5)
+                one.stdin.write(b"healed\n")
+        else:
+            pod.terminate()
+        assert pod.wait(timeout=PATIENCE_S) == 0
+    finally:
+        pod.kill()
+        pod.communicate()
 
 
 def test_without_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
