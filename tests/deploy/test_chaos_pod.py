@@ -94,6 +94,7 @@ def test_a_run_that_is_interrupted_may_put_things_right(
 
 # A run that needs somebody else to put things right.
 HEALS = """
+import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 print("runs", flush=True)
 signal.sigwait({signal.SIGTERM})
