@@ -1,6 +1,7 @@
 """Nodes are drained under load: nobody loses a message, whoever leads, and whoever dies meanwhile."""
 
 import json
+import signal
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -138,3 +139,28 @@ async def test_drain_stop_ends_the_process(tmp_path: Path, cluster: Cluster, cat
             assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
         assert cluster.nodes[1].process.wait(timeout=60) == 0
         await in_time(lambda: set(coordinator.nodes()) == {"node-1", "node-3"})
+
+
+async def test_a_signal_in_the_middle_of_a_drain_ends_it(
+    tmp_path: Path, cluster: Cluster, catalog: list[str]
+) -> None:
+    """SIGTERM to a node that is drained without --stop: it ends when it is empty, and the drain is done."""
+    assert cluster.nats is not None
+    slow = ("--set", "coordinator.connect_share=0.1")
+    with CoordinatorProcess(tmp_path, "one", cluster.nats.url, *slow, *catalog) as coordinator:
+        await in_time(lambda: len(coordinator.serving()) == 3)
+        clients = Clients([CHANNELS[0]] * 150, coordinator.port, rate=50)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clients.run)
+            await clients.until_settled(60)
+            before = clients.on("node-1")
+            await in_time(lambda: coordinator.nodes()["node-1"]["connections"] == before)
+            with coordinator.command("drain", "node-1", "--deadline", "600s", "--json") as drain:
+                await in_time(lambda: clients.on("node-1") < before)
+                cluster.nodes[0].process.send_signal(signal.SIGTERM)
+                assert await trio.to_thread.run_sync(drain.wait) == 0, drain.told
+            assert cluster.nodes[0].process.wait(timeout=60) == 0
+            await clients.until_settled(60)
+            nursery.cancel_scope.cancel()
+        last = json.loads(drain.out[-1])
+        assert (last["state"], last["steps"][0]["sent_away"]) == ("DONE", before)
