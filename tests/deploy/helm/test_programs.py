@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -85,14 +86,17 @@ def test_the_test_of_the_chart_passes_on_two_nodes_and_fails_without(nodes: Node
     assert "two nodes are needed" in two_nodes(first, "helm-test").stderr
 
 
-def test_process_1_of_a_container_drains_on_sigterm(nodes: Nodes) -> None:
-    """A process 1 gets only the signals it handles itself: the node does, and ends with exit code 0."""
+@pytest.mark.parametrize("first", [["tini", "--"], []], ids=["tini", "the node itself"])
+def test_process_1_of_a_container_drains_on_sigterm(nodes: Nodes, first: list[str]) -> None:
+    """A process 1 gets only the signals it handles itself: the first of the image and the node do, and end with 0."""
+    if first and not shutil.which(first[0]):
+        pytest.skip(f"there is no {first[0]} here")
     namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
     try:
         subprocess.run([*namespace, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this machine makes no process namespaces: `unshare --user --pid` fails")
-    nodes.start(*namespace)
+    nodes.start(*namespace, *first)
     (process,) = nodes.processes
     (child,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
     numbers = Path(f"/proc/{child}/status").read_text().split("NSpid:")[1].splitlines()[0].split()
