@@ -16,7 +16,7 @@ from tests.deploy.helm.engine import CASES, CHART, Refused, helm, one, pods, ren
 from tests.deploy.helm.generated import files
 
 cases = pytest.mark.parametrize("case", CASES)
-# Their schemas come with their own operators; what is checked of them here is written out below.
+# Their schemas come with their own operators: see test_custom.py.
 CUSTOM = {"HTTPRoute", "GRPCRoute", "PodMonitor"}
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 RESTRICTED_VOLUMES = {

@@ -88,7 +88,7 @@ def test_the_test_of_the_chart_passes_on_two_nodes_and_fails_without(nodes: Node
 
 @pytest.mark.parametrize("first", [["tini", "--"], []], ids=["tini", "the node itself"])
 def test_process_1_of_a_container_drains_on_sigterm(nodes: Nodes, first: list[str]) -> None:
-    """A process 1 gets only the signals it handles itself: the first of the image and the node do, and end with 0."""
+    """A process 1 gets only the signals it handles itself: tini and the node do, and end with exit code 0."""
     if first and not shutil.which(first[0]):
         pytest.skip(f"there is no {first[0]} here")
     namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
