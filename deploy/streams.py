@@ -4,23 +4,32 @@ What is wanted, what differs and how it is changed is decided in `node.broker.na
 connection, and the walk over every namespace and partition.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
 from deploy.errors import UserError
 from node.broker.interface import BrokerError, HistoryOptions
-from node.broker.namespaces import Namespaces
+from node.broker.namespaces import Namespaces, NamespaceStore
 from node.broker.nats.epoch import decode_marker
 from node.broker.nats.feed import Feed
 from node.broker.nats.jetstream import JetStream
 from node.broker.nats.keeper import new_marker_id
-from node.broker.nats.streams import Change, apply, backups, plan, retire, wanted
+from node.broker.nats.spreading import Spread, found, respread
+from node.broker.nats.streams import Change, apply, backups, check_possible, plan, retire, wanted
 from node.broker.nats.subjects import Partition, Subjects
 from node.config.nats_urls import hide_logins
 from node.config.options import Config, NatsOptions
 
 RETIRED = "this config keeps no history here: what is stored stays until it expires, recovery ends"
+SPREAD = (
+    "nearly every channel moves to another stream, without what it holds: a new epoch starts, clients"
+    " subscribe afresh, and publishing waits for about a second. Who publishes to NATS directly has to use"
+    " the new number"
+)
+SURPLUS = "one too many: it takes no publications any more; what is stored stays until it expires"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +90,54 @@ class _Walk:
     async def all_streams(self) -> list[StreamChanges]:
         reviewed = []
         for namespace, store in self._namespaces.stores.items():
-            for number in range(store.partitions):
-                partition = Partition(namespace, number)
-                if store.history is not None:
-                    changes = await self._kept(partition, store.history)
-                else:
-                    changes = await self._not_kept(partition)
-                if store.history is not None or changes:
-                    reviewed.append(StreamChanges(self._subjects.stream(partition), changes))
-                if store.history is not None:
-                    reviewed += await self._backups(partition, store.history)
+            spread = await found(
+                self._jetstream, self._subjects, namespace, store.partitions, deadline_s=self._deadline_s
+            )
+            if store.history is not None:
+                reviewed += await self._namespace(namespace, store, store.history, spread)
+            else:
+                for number in spread.numbers:
+                    partition = Partition(namespace, number)
+                    if changes := await self._not_kept(partition):
+                        reviewed.append(StreamChanges(self._subjects.stream(partition), changes))
         return reviewed
+
+    async def _namespace(
+        self, namespace: str, store: NamespaceStore, history: HistoryOptions, spread: Spread
+    ) -> list[StreamChanges]:
+        partitions = [Partition(namespace, number) for number in range(store.partitions)]
+        moving = spread.partitions not in (0, store.partitions)
+        if self._changing and (moving or spread.surplus):
+            for partition in partitions:
+                # Before anything is changed: streams that could not be applied would refuse publications.
+                target = wanted(self._subjects, partition, history, self._options)
+                check_possible(target["name"], await self._planned(target))
+            await respread(
+                self._jetstream,
+                self._subjects,
+                namespace,
+                spread.numbers,
+                store.partitions,
+                new_id=new_marker_id,
+                deadline_s=self._deadline_s,
+            )
+        reviewed = []
+        for partition in partitions:
+            changes = await self._kept(partition, history)
+            if moving and partition.number == 0:
+                # That the stream takes publications again, after it was told to refuse them, is part of it.
+                changes = [change for change in changes if change.setting != "subjects"]
+                changes.insert(0, Change("history_partitions", spread.partitions, store.partitions, SPREAD))
+            reviewed.append(StreamChanges(self._subjects.stream(partition), changes))
+            reviewed += await self._backups(partition, history)
+        for number in spread.surplus:
+            name = self._subjects.stream(Partition(namespace, number))
+            reviewed.append(StreamChanges(name, [Change("", name, None, SURPLUS)]))
+        return reviewed
+
+    async def _planned(self, target: Mapping[str, Any]) -> list[Change]:
+        info = await self._jetstream.info(target["name"], deadline_s=self._deadline_s)
+        return plan(info.settings if info else None, target)
 
     async def _kept(self, partition: Partition, history: HistoryOptions) -> list[Change]:
         target = wanted(self._subjects, partition, history, self._options)
@@ -103,8 +149,7 @@ class _Walk:
                 new_id=new_marker_id,
                 deadline_s=self._deadline_s,
             )
-        info = await self._jetstream.info(target["name"], deadline_s=self._deadline_s)
-        return plan(info.settings if info else None, target)
+        return await self._planned(target)
 
     async def _backups(self, partition: Partition, history: HistoryOptions) -> list[StreamChanges]:
         target = wanted(self._subjects, partition, history, self._options)
@@ -122,8 +167,6 @@ class _Walk:
     async def _not_kept(self, partition: Partition) -> list[Change]:
         """A stream of a namespace that keeps no history any more is marked, so that no old epoch revives."""
         stream, marker_subject = self._subjects.stream(partition), self._subjects.marker(partition)
-        if await self._jetstream.info(stream, deadline_s=self._deadline_s) is None:
-            return []
         if self._changing:
             done = await retire(
                 self._jetstream,

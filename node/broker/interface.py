@@ -154,7 +154,10 @@ class Listener(Protocol):
         """Live copies may have been dropped while the feed stood (a leader changed): compare heads."""
 
     def epoch_changed(self, namespace: str, epoch: str) -> None:
-        """A namespace's stream lost its sequence: no position of another epoch means anything."""
+        """A namespace's stream lost its sequence: no position of another epoch means anything.
+
+        An empty epoch: its channels are in other streams now, and no position means anything.
+        """
 
 
 class Interest(Protocol):

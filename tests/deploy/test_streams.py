@@ -6,9 +6,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import trio
 
+from node.broker.interface import HistoryOptions, Message
+from node.broker.namespaces import Namespaces
+from node.broker.nats.broker import NatsBroker
+from node.config.load import load
 from tests.nats_server import NatsServer
+from tests.node.broker.nats.conftest import Recorder
 from tests.patience import PATIENCE_S
 
 CLI = [sys.executable, "-P", "-m", "deploy.cli"]
@@ -67,6 +74,70 @@ def test_a_namespace_that_keeps_no_history_any_more_is_marked(server: NatsServer
     config.write_text("{}")
     done = streams("plan", config, server.url, *prefix)
     assert "no streams" in done.stdout  # a stream that no node has used has no epoch to end
+
+
+def use(config: Path, url: str, *more: str) -> set[str]:
+    """Let a node publish to some channels; returns the epochs it publishes in."""
+    loaded = load(config, {}, dict(each.split("=") for each in more))
+    history = loaded.channel.without_namespace
+    options = msgspec.structs.replace(loaded.broker.nats, url=url)
+    broker = NatsBroker(options, Namespaces.of(loaded.channel), name="test")
+
+    async def publish() -> set[str]:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(broker.run, Recorder())
+            await broker.feed.wait_connected(PATIENCE_S)
+            kept = HistoryOptions(history.history_size, history.history_ttl, 3600)
+            positions = [await broker.publish(f"c{number}", Message(b"1"), kept) for number in range(20)]
+            nursery.cancel_scope.cancel()
+        return {position.epoch for position in positions if position}
+
+    return trio.run(publish)
+
+
+def test_another_number_of_partitions_is_applied_there_and_back(server: NatsServer, config: Path) -> None:
+    """The number is compared with what the streams say, changed on demand only, and ends every epoch."""
+    more = ["broker.nats.prefix=spread"]
+    options = ["--set", *more]
+    assert streams("apply", config, server.url, *options).returncode == 0
+    epochs = use(config, server.url, *more)
+    assert len(epochs) == 1
+    for partitions, before, surplus in ((4, 1, 0), (1, 4, 3)):
+        config.write_text(
+            f"channel: {{without_namespace: {{history_size: 10, history_ttl: 60s, "
+            f"history_partitions: {partitions}}}}}"
+        )
+        # A node follows the streams, whatever its configuration says.
+        assert use(config, server.url, *more) <= epochs
+        planned = json.loads(streams("plan", config, server.url, *options, "--json").stdout)
+        assert planned == json.loads(streams("apply", config, server.url, *options, "--json").stdout)
+        change = planned[0]["changes"][0]
+        assert (change["setting"], change["current"], change["wanted"]) == (
+            "history_partitions",
+            before,
+            partitions,
+        )
+        assert [entry["stream"] for entry in planned[partitions:]] == [
+            f"spread-_-{number}" for number in range(partitions, partitions + surplus)
+        ]
+        assert "0 changes" in streams("plan", config, server.url, *options).stdout
+        after = use(config, server.url, *more)
+        assert len(after) == partitions
+        assert not after & epochs
+        epochs |= after
+
+
+def test_history_switched_off_ends_every_partition(server: NatsServer, config: Path) -> None:
+    """All streams of the namespace are marked, however many the config has now."""
+    more = ["broker.nats.prefix=off"]
+    kept = "channel: {without_namespace: {history_size: 10, history_ttl: 60s, history_partitions: 3}}"
+    config.write_text(kept)
+    before = use(config, server.url, *more)
+    config.write_text("{}")
+    assert "3 changes done" in streams("apply", config, server.url, "--set", *more).stdout
+    assert "no streams" in streams("plan", config, server.url, "--set", *more).stdout
+    config.write_text(kept)
+    assert not before & use(config, server.url, *more)
 
 
 def test_an_unreachable_server_is_said_in_words(config: Path) -> None:

@@ -14,7 +14,6 @@ import structlog
 import trio
 
 from node.broker.interface import (
-    BrokerError,
     BrokerUnavailable,
     Head,
     HistoryOptions,
@@ -32,25 +31,17 @@ from node.broker.nats.envelope import (
 )
 from node.broker.nats.feed import Feed
 from node.broker.nats.jetstream import WRONG_LAST_SEQUENCE, Ack, JetStream, JetStreamError, parse_ack
-from node.broker.nats.keeper import Keeper, Stream
+from node.broker.nats.keeper import Keeper, Moved, Stream
 from node.broker.nats.patience import Patience
 from node.broker.nats.protocol import Msg
 from node.broker.nats.reads import Reader
 from node.broker.nats.subjects import Subjects
 from node.broker.nats.subscription import Subscription
+from node.broker.nats.watch import Watch
 from node.config.options import NatsOptions
 from node.protocol.messages import StreamPosition
 
 logger = structlog.get_logger(__name__)
-
-# Markers are looked at often enough to be written again long before a stream drops them.
-_CHECKS_PER_MAX_AGE = 8
-_CHECK_INTERVAL_MAX_S = 3600.0
-_CHECK_RETRY_S = 1.0
-# Doubts that come faster than this share a check.
-_CHECK_PAUSE_S = 0.01
-_ADVISORIES = "$JS.EVENT.ADVISORY.STREAM"
-_LEADER_ELECTED = f"{_ADVISORIES}.LEADER_ELECTED.".encode()
 
 
 class NatsInterest(Subscription):
@@ -71,6 +62,11 @@ class NatsInterest(Subscription):
         self._stream = stream
         self._deliver = deliver
         self.channel = channel
+
+    def move(self, subject: str, stream: Stream | None) -> None:
+        """Belong to another stream from now on; no feed may have it meanwhile."""
+        self.subject = subject
+        self._stream = stream
 
     def deliver(self, msg: Msg) -> None:
         """Hand a message of the feed on."""
@@ -127,7 +123,12 @@ class NatsBroker:
         )
         self._origin = secrets.token_hex(8)
         self._messages = 0
-        self._doubted = trio.Event()
+        self._watch = Watch(
+            self.feed,
+            self.keeper,
+            deadline_s=self._deadline_s,
+            heads_suspect=self._heads_suspect,
+        )
         self.retries = self.duplicates = 0
 
     @property
@@ -145,11 +146,10 @@ class NatsBroker:
     ) -> None:
         """Carry messages until cancelled: a task of its own. Started at once, not when connected."""
         self._listener = listener
-        for stream in self.keeper.streams.values():
-            self.feed.subscribe(f"{_ADVISORIES}.*.{stream.name}", self._advisory_of(stream))
+        self._watch.listen()
         async with trio.open_nursery() as nursery:
             await nursery.start(self.feed.run)
-            nursery.start_soon(self._check_streams)
+            nursery.start_soon(self._watch.run)
             task_status.started()
 
     @property
@@ -188,10 +188,9 @@ class NatsBroker:
         if history is None:
             self.feed.publish(self._subjects.live(channel), message.data, encode_headers(message))
             return None
-        stream = self._stream_of(channel)
         nats_message_id = key_message_id(channel, message_id) if message_id else self._random_message_id()
         headers = encode_headers(message, nats_message_id)
-        ack = await self._store(stream, self._subjects.store(channel), message.data, headers)
+        stream, ack = await self._store(channel, message.data, headers)
         self.duplicates += ack.duplicate
         return StreamPosition(ack.seq, stream.epoch)
 
@@ -224,14 +223,26 @@ class NatsBroker:
 
     async def heads(self, channels: Sequence[str]) -> dict[str, Head]:
         """The heads of many channels; see `Broker.heads`."""
-        by_stream: dict[Stream, list[str]] = {}
-        for channel in channels:
-            by_stream.setdefault(self._stream_of(channel), []).append(channel)
-        return await self._reader.heads(list(by_stream.items()))
+        while True:
+            moves = self.keeper.moves
+            by_stream: dict[Stream, list[str]] = {}
+            for channel in channels:
+                by_stream.setdefault(self._stream_of(channel), []).append(channel)
+            with contextlib.suppress(Moved):
+                heads = await self._reader.heads(list(by_stream.items()))
+                if moves == self.keeper.moves:
+                    return heads
 
     async def read(self, channel: str, since: int, limit: int, *, at_least: int = 0) -> Page:
         """Stored messages after `since`; see `Broker.read`."""
-        return await self._reader.read(self._stream_of(channel), channel, since, limit, at_least)
+        while True:
+            moves = self.keeper.moves
+            with contextlib.suppress(Moved):
+                page = await self._reader.read(self._stream_of(channel), channel, since, limit, at_least)
+                if moves == self.keeper.moves:
+                    return page
+            # It was reached in a stream that the channel is in no more.
+            at_least = 0
 
     async def remove_history(self, channel: str) -> StreamPosition:
         """Remove what is stored and leave a tombstone; see `Broker.remove_history`.
@@ -239,20 +250,20 @@ class NatsBroker:
         The tombstone is stored first and what is below it is purged then: a read between the two finds it
         and is not complete. Compare-and-set on the head keeps it above everything that is removed.
         """
-        stream, subject = self._stream_of(channel), self._subjects.store(channel)
         patience = Patience(self._deadline_s)
-        head = (await self._reader.heads([(stream, (channel,))]))[channel]
+        head = (await self.heads((channel,)))[channel]
         while True:
             headers = encode_tombstone(self._random_message_id(), head.offset)
             try:
-                ack = await self._store(stream, subject, b"", headers)
+                stream, ack = await self._store(channel, b"", headers)
                 break
             except JetStreamError as error:
                 if error.err_code not in WRONG_LAST_SEQUENCE:
                     raise
                 # Something was published meanwhile, or an answer was lost and this tombstone is the head.
                 await patience.pause(str(error))
-                head = (await self._reader.heads([(stream, (channel,))]))[channel]
+                head = (await self.heads((channel,)))[channel]
+        subject = self._subjects.store(channel)
         while True:
             try:
                 await self._jetstream.purge(stream.name, subject, ack.seq, deadline_s=patience.attempt_s)
@@ -300,43 +311,55 @@ class NatsBroker:
     def note_live(self, stream: Stream, offset: int) -> None:
         """Look at a live copy's sequence: one below the last may mean that sequences started again."""
         if offset < stream.live:
-            self._doubt(stream)
+            self._watch.doubt(stream)
         elif offset > stream.seen:
             stream.seen = offset
         stream.live = offset
 
-    async def _store(self, stream: Stream, subject: str, payload: bytes, headers: bytes) -> Ack:
-        """Publish to a stream until it is stored, always with the same message id."""
+    async def _store(self, channel: str, payload: bytes, headers: bytes) -> tuple[Stream, Ack]:
+        """Publish to a channel's stream until it is stored, always with the same message id."""
         patience = Patience(self._deadline_s)
+        moves, stream = self.keeper.moves, self._stream_of(channel)
         if not stream.verified:
-            await self._verify(stream, patience)
+            stream = await self._verified(channel, patience)
         seen, epoch = stream.seen, stream.epoch
         while True:
             try:
-                answer = await self.feed.request(subject, payload, headers, deadline_s=patience.attempt_s)
+                answer = await self.feed.request(
+                    self._subjects.store(channel), payload, headers, deadline_s=patience.attempt_s
+                )
                 ack = parse_ack(answer)
                 break
             except BrokerUnavailable as error:
                 self.retries += 1
-                self._doubt(stream)
+                self._watch.doubt(stream)
                 await patience.pause(str(error))
-                await self._verify(stream, patience)
+                before, stream = stream, await self._verified(channel, patience)
+                if stream is not before:
+                    seen, epoch = stream.seen, stream.epoch
+        if self.keeper.moves != moves and self._stream_of(channel) is not stream:
+            # Stored where nobody looks for this channel any more.
+            return await self._store(channel, payload, headers)
         if ack.seq > seen:
             if ack.seq > stream.seen and stream.epoch == epoch:
                 stream.seen = ack.seq
         elif not ack.duplicate and stream.epoch == epoch:
             # What was stored after a sequence was seen has a higher one, unless the stream lost it.
             stream.doubt()
-            await self._verify(stream, patience)
-        return ack
+            await self._verified(channel, patience)
+        return stream, ack
 
-    async def _verify(self, stream: Stream, patience: Patience) -> None:
+    async def _verified(self, channel: str, patience: Patience) -> Stream:
+        """A channel's stream, looked at."""
         while True:
+            stream = self._stream_of(channel)
             try:
                 await self.keeper.verify(stream, patience)
-                return
             except BrokerUnavailable as error:
                 await patience.pause(str(error))
+            else:
+                if self._stream_of(channel) is stream:
+                    return stream
 
     def _stream_of(self, channel: str) -> Stream:
         stream = self.keeper.streams.get(self._subjects.partition_of(channel))
@@ -350,50 +373,25 @@ class NatsBroker:
         return random_message_id(self._origin, self._messages)
 
     def _epoch_changed(self, namespace: str, epoch: str) -> None:
+        if not epoch:
+            self._move(namespace)
         self._listener.epoch_changed(namespace, epoch)
+
+    def _move(self, namespace: str) -> None:
+        """Ask for a namespace's live messages where its channels are now."""
+        self._watch.listen()
+        for interest in self.feed.subscriptions:
+            if isinstance(interest, NatsInterest) and self._namespaces.name_of(interest.channel) == namespace:
+                self.feed.unsubscribe(interest)
+                interest.move(self._subjects.live(interest.channel), self._stream_of(interest.channel))
+                self.feed.add(interest)
+
+    def _heads_suspect(self) -> None:
+        self._listener.heads_suspect()
 
     def _broken(self) -> None:
         self._listener.feed_broken()
 
     def _restored(self) -> None:
-        self.keeper.doubt_all()
-        self._doubted.set()
+        self._watch.doubt_all()
         self._listener.feed_restored()
-
-    def _doubt(self, stream: Stream) -> None:
-        stream.doubt()
-        self._doubted.set()
-
-    def _advisory_of(self, stream: Stream) -> Callable[[Msg], None]:
-        def receive(msg: Msg) -> None:
-            # Created, updated, deleted, a new leader, no quorum: whatever happened, look again.
-            self._doubt(stream)
-            if msg.subject.startswith(_LEADER_ELECTED):
-                stream.live = 0
-                self._listener.heads_suspect()
-
-        return receive
-
-    async def _check_streams(self) -> None:
-        """Check the streams that are in doubt, and all of them often enough to keep their markers."""
-        ages = [stream.history.meta_ttl_s for stream in self.keeper.streams.values()]
-        interval_s = min([_CHECK_INTERVAL_MAX_S, *(age / _CHECKS_PER_MAX_AGE for age in ages)])
-        while True:
-            with trio.move_on_after(interval_s) as waiting:
-                await self._doubted.wait()
-            self._doubted = trio.Event()
-            if waiting.cancelled_caught:
-                self.keeper.doubt_all()
-            if not self.feed.connected:
-                continue
-            pause_s = _CHECK_PAUSE_S
-            for stream in self.keeper.streams.values():
-                try:
-                    await self._verify(stream, Patience(self._deadline_s))
-                except BrokerError as error:
-                    # Publishing and reading try by themselves; this goes on because a marker must not expire.
-                    if self.feed.connected:
-                        self.keeper.failed(stream, str(error))
-                    self._doubted.set()
-                    pause_s = _CHECK_RETRY_S
-            await trio.sleep(pause_s)

@@ -9,6 +9,10 @@ The marker also carries the limit that proofs of completeness may count on: no m
 a lower limit since the marker's id was written. It follows a limit that is lowered, before the stream does
 where `streams apply` lowers it; a raised limit is only counted on with a new id, since messages removed
 by the old one are gone.
+
+And it carries over how many streams its namespace is spread. A channel's number is its hash modulo that:
+nodes with two counts would store a channel and look for it in different streams. The namespace's first
+stream, which there is with any count, decides; see `keeper`.
 """
 
 from dataclasses import dataclass
@@ -29,12 +33,15 @@ class Marker(Struct, frozen=True):
     Attributes:
         id: random; new whenever positions of before mean nothing any more.
         limit: messages per channel that proofs may count on.
-        retired: history was switched off: the next node that keeps history here writes a new id.
+        retired: history was switched off, or the stream is one too many: the next node that keeps history
+            here writes a new id.
+        partitions: streams the namespace is spread over, 0 in a marker that does not say.
     """
 
     id: str
     limit: int
     retired: bool = False
+    partitions: int = 0
 
 
 class Step(Enum):
@@ -57,6 +64,7 @@ class Finding:
         limit: messages per channel the stream keeps now.
         last: the stream's last sequence.
         seen: the highest sequence this node has seen in this epoch.
+        partitions: streams the namespace is spread over now.
     """
 
     marker: Marker | None
@@ -65,15 +73,21 @@ class Finding:
     limit: int
     last: int
     seen: int
+    partitions: int = 0
 
 
 def decide(found: Finding) -> Step:
     """What a node does after looking at a stream."""
     if found.marker is None or found.marker.retired or found.limit > found.marker.limit:
         return Step.REPLACE
+    if found.marker.partitions not in (0, found.partitions):
+        # Written when the channels of this stream were others.
+        return Step.REPLACE
     if found.last < found.seen:
         # A leader that has just been elected may not have applied everything yet: writing through it tells.
         return Step.PROBE
+    if found.marker.partitions != found.partitions:
+        return Step.RENEW
     if found.limit < found.marker.limit or found.age_s > found.max_age_s * REFRESH_AT:
         return Step.RENEW
     return Step.KEEP

@@ -104,6 +104,11 @@ class Feed:
         """Bytes waiting to be sent."""
         return self._connection.outbox_bytes if self._connection else 0
 
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """What is subscribed now."""
+        return list(self._subscriptions.values())
+
     def counters(self) -> dict[str, int]:
         """What this feed has counted, by the names of `Broker.counters`."""
         return {

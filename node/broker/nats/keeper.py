@@ -3,6 +3,9 @@
 A check looks at the stream through its leader, creates it if it is missing, and settles the epoch. It is
 made before the first use, after every reconnect of the feed, and whenever something seen does not fit: a
 sequence below one seen, a marker that is missing or another. Publishing and reading wait for it.
+
+Over how many streams a namespace is spread is what the marker of its first stream says, and that is followed:
+nodes with two versions of a configuration must not look for a channel in two streams.
 """
 
 import secrets
@@ -35,6 +38,10 @@ _ROUNDS_MAX = 20
 HEADS_PER_REQUEST = 500
 
 
+class Moved(BrokerUnavailable):
+    """A stream is gone; its channels have others, which can be asked at once."""
+
+
 def new_marker_id() -> str:
     """A random id for a new epoch."""
     return secrets.token_hex(6)
@@ -53,6 +60,7 @@ class Stream:
         max_age_s: after which the stream drops messages.
         seen: the highest sequence known to have been stored in this epoch.
         live: the sequence of the newest live copy.
+        gone: its namespace is spread over fewer streams now: its channels are in others.
         portion: heads that one answer is expected to have room for.
         failure: why the last check failed, "" if it did not.
     """
@@ -63,6 +71,7 @@ class Stream:
         "doubts",
         "epoch",
         "failure",
+        "gone",
         "history",
         "limit",
         "live",
@@ -89,6 +98,7 @@ class Stream:
         self.max_age_s = 0.0
         self.seen = 0
         self.live = 0
+        self.gone = False
         self.portion = HEADS_PER_REQUEST
         self.difference = ""
         self.failure = ""
@@ -108,11 +118,13 @@ class Keeper:
         subjects: the scheme.
         options: what a missing stream is created with.
         histories: the namespaces that keep history, with what and over how many partitions.
-        epoch_changed: told the namespace and the new epoch; returns at once.
+        epoch_changed: told the namespace and the new epoch, "" when its channels are in other streams now;
+            returns at once.
         new_id: makes the random part of an epoch.
 
     Attributes:
         streams: by partition.
+        moves: how often the channels of a namespace were found to be in other streams.
         created: streams this node created.
         checks: how often a stream was looked at.
         epoch_changes: how often an epoch known before was replaced.
@@ -132,11 +144,14 @@ class Keeper:
         self._options = options
         self._epoch_changed = epoch_changed
         self._new_id = new_id
+        kept = list(histories)
+        self._configured = {name: count for name, _, count in kept}
         self.streams = {
             (partition := Partition(name, number)): Stream(partition, subjects, history)
-            for name, history, count in histories
+            for name, history, count in kept
             for number in range(count)
         }
+        self.moves = 0
         self.created = self.checks = self.epoch_changes = 0
 
     def doubt_all(self) -> None:
@@ -166,6 +181,7 @@ class Keeper:
             patience: the caller's; it waits for another's check no longer than that.
 
         Raises:
+            Moved: the stream is gone.
             BrokerUnavailable: no answer, or not in time; not tried again here.
             BrokerRejected: the stream cannot be created or used.
         """
@@ -179,15 +195,21 @@ class Keeper:
         raise BrokerUnavailable(f"stream {stream.name} could not be checked in time")
 
     async def _check(self, stream: Stream, patience: Patience) -> None:
+        if stream.partition.number:
+            await self.verify(self.streams[Partition(stream.partition.namespace, 0)], patience)
         for _ in range(_ROUNDS_MAX):
             self.checks += 1
             # Both from before the look: what is doubted or seen meanwhile does not contradict it.
             doubts, seen = stream.doubts, stream.seen
+            if stream.gone:
+                raise Moved(f"the channels of stream {stream.name} are in other streams now")
             try:
                 info = await self._found_or_created(stream, patience)
                 stored = await self._jetstream.newest(
                     stream.name, stream.marker_subject, deadline_s=patience.question_s
                 )
+                if await self._spread_otherwise(stream, stored, patience):
+                    continue
                 marker, last = await self._settled(stream, info, stored, seen, patience)
             except JetStreamError as error:
                 if error.err_code not in WRONG_LAST_SEQUENCE:
@@ -239,6 +261,49 @@ class Keeper:
             )
         stream.difference = difference
 
+    async def _spread_otherwise(
+        self, stream: Stream, stored: StoredMessage | None, patience: Patience
+    ) -> bool:
+        """Hear how many streams the namespace is spread over; True if it shows that this one is gone."""
+        namespace, number = stream.partition
+        marker = epoch.decode_marker(stored.payload) if stored else None
+        count = self._subjects.partitions(namespace)
+        if marker is None or marker.partitions in (0, count):
+            return False
+        if number == 0:
+            if not marker.retired:
+                self._follow(namespace, marker.partitions)
+            return False
+        # Only the first stream decides, and what is known of it may be old.
+        first = self.streams[Partition(namespace, 0)]
+        first.doubt()
+        await self.verify(first, patience)
+        return stream.gone
+
+    def _follow(self, namespace: str, count: int) -> None:
+        before, configured = self._subjects.partitions(namespace), self._configured[namespace]
+        said = {"namespace": namespace, "partitions": count, "before": before}
+        if count == configured:
+            logger.info("a namespace is spread over another number of streams", **said)
+        else:
+            logger.warning(
+                "the number of a namespace's streams differs from history_partitions and is followed;"
+                " `broadcast streams plan` explains, `broadcast streams apply` changes it",
+                **said,
+                configured=configured,
+            )
+        history = self.streams[Partition(namespace, 0)].history
+        self._subjects.spread(namespace, count)
+        self.moves += 1
+        for number in range(before, count):
+            partition = Partition(namespace, number)
+            self.streams[partition] = Stream(partition, self._subjects, history)
+        for number in range(count, before):
+            stream = self.streams.pop(Partition(namespace, number))
+            stream.gone = True
+            stream.doubt()
+        self._epoch_changed(namespace, "")
+
     async def _settled(
         self, stream: Stream, info: StreamInfo, stored: StoredMessage | None, seen: int, patience: Patience
     ) -> tuple[Marker, int]:
@@ -248,17 +313,18 @@ class Keeper:
         head = stored.seq if stored else 0
         last = info.state.last_seq
         age_s = (info.now_ms - stored.time_ms) / 1000 if stored else 0.0
-        found = Finding(marker, age_s, config.max_age_s, config.limit, last, seen)
+        count = self._subjects.partitions(stream.partition.namespace)
+        found = Finding(marker, age_s, config.max_age_s, config.limit, last, seen, count)
         step = epoch.decide(found)
         if marker is None or step is Step.REPLACE:
-            marker = Marker(self._new_id(), config.limit)
+            marker = Marker(self._new_id(), config.limit, partitions=count)
             return marker, await self._write(stream, marker, head, patience)
         if step is Step.KEEP:
             return marker, last
-        renewed = Marker(marker.id, min(marker.limit, config.limit))
+        renewed = Marker(marker.id, min(marker.limit, config.limit), partitions=count)
         last = await self._write(stream, renewed, head, patience)
         if step is Step.PROBE and last <= seen:
-            renewed = Marker(self._new_id(), config.limit)
+            renewed = Marker(self._new_id(), config.limit, partitions=count)
             last = await self._write(stream, renewed, last, patience)
         return renewed, last
 

@@ -19,7 +19,7 @@ from node.broker.nats.budget import ANSWER_BYTES, ANSWER_MESSAGES, Budget
 from node.broker.nats.envelope import Decoder, server_number, server_value, time_ms
 from node.broker.nats.epoch import decode_marker
 from node.broker.nats.jetstream import JetStream
-from node.broker.nats.keeper import HEADS_PER_REQUEST, Keeper, Stream
+from node.broker.nats.keeper import HEADS_PER_REQUEST, Keeper, Moved, Stream
 from node.broker.nats.patience import Patience
 from node.broker.nats.proofs import Batch, Marked
 from node.broker.nats.protocol import Msg
@@ -81,6 +81,7 @@ class Reader:
             by_stream: the channels of each stream.
 
         Raises:
+            Moved: one of the streams is gone.
             BrokerUnavailable: one of the streams did not answer in time.
             BrokerRejected: one of them will not.
         """
@@ -114,7 +115,11 @@ class Reader:
         return found
 
     async def read(self, stream: Stream, channel: str, since: int, limit: int, at_least: int = 0) -> Page:
-        """A page of one channel; see `Broker.read`."""
+        """A page of one channel; see `Broker.read`.
+
+        Raises:
+            Moved: the stream is gone.
+        """
         self.reads += 1
         patience = Patience(self._deadline_s)
         moving = 0
@@ -170,6 +175,8 @@ class Reader:
                     epoch = stream.epoch
                 answer = await self._direct(stream, query, patience)
                 found = self._heads_of(stream, subjects, answer)
+            except Moved:
+                raise
             except BrokerUnavailable as error:
                 reason = str(error)
                 stream.doubt()
@@ -226,6 +233,8 @@ class Reader:
             try:
                 await self._keeper.verify(stream, patience)
                 answer = await self._direct(stream, query, patience)
+            except Moved:
+                raise
             except BrokerUnavailable as error:
                 stream.doubt()
                 self.repeated += 1

@@ -5,7 +5,7 @@
 deploy, would otherwise change it back and forth.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,20 @@ def plan(current: Mapping[str, Any] | None, target: Mapping[str, Any]) -> list[C
     return changes
 
 
+def check_possible(stream: str, changes: Iterable[Change]) -> None:
+    """Refuse what JetStream cannot do.
+
+    Raises:
+        BrokerRejected: one of the changes is impossible; says which, and the way out.
+    """
+    for change in changes:
+        if not change.possible:
+            raise BrokerRejected(
+                f"stream {stream}: {change.setting} is {change.current!r}, wanted {change.wanted!r}."
+                f" {change.meaning}"
+            )
+
+
 async def apply(
     jetstream: JetStream,
     target: Mapping[str, Any],
@@ -175,12 +189,7 @@ async def apply(
     if info is None:
         await jetstream.create(target, deadline_s=deadline_s)
         return changes
-    for change in changes:
-        if not change.possible:
-            raise BrokerRejected(
-                f"stream {name}: {change.setting} is {change.current!r}, wanted {change.wanted!r}."
-                f" {change.meaning}"
-            )
+    check_possible(name, changes)
     if not changes:
         return []
     stored = await jetstream.newest(name, marker_subject, deadline_s=deadline_s)
@@ -189,7 +198,7 @@ async def apply(
     head = stored.seq if stored else 0
     if marker is not None and limit < marker.limit:
         # First the marker, then the stream: at no time do proofs count on more than is kept.
-        lowered = Marker(marker.id, limit, marker.retired)
+        lowered = msgspec.structs.replace(marker, limit=limit)
         try:
             head = await write_marker(jetstream, marker_subject, lowered, head, deadline_s)
         except JetStreamError as error:
@@ -202,7 +211,8 @@ async def apply(
     await jetstream.update({**info.settings, **target}, deadline_s=deadline_s)
     if marker is not None and limit > marker.limit:
         try:
-            await write_marker(jetstream, marker_subject, Marker(new_id(), limit), head, deadline_s)
+            raised = msgspec.structs.replace(marker, id=new_id(), limit=limit, retired=False)
+            await write_marker(jetstream, marker_subject, raised, head, deadline_s)
         except JetStreamError as error:
             # A node saw the stream change and has begun the new epoch by itself; which of us did is all one.
             if error.err_code not in WRONG_LAST_SEQUENCE:
@@ -222,9 +232,8 @@ async def retire(
     marker = decode_marker(stored.payload) if stored else None
     if stored is None or marker is None or marker.retired:
         return False
-    await write_marker(
-        jetstream, marker_subject, Marker(new_id(), marker.limit, retired=True), stored.seq, deadline_s
-    )
+    retired = msgspec.structs.replace(marker, id=new_id(), retired=True)
+    await write_marker(jetstream, marker_subject, retired, stored.seq, deadline_s)
     return True
 
 

@@ -9,7 +9,7 @@ The scheme is public, so that a publisher may publish to NATS directly:
     {prefix}-{namespace}-{partition}                    the stream that holds the first and the third
 
 `namespace` is `_` for channels without one (the name of a namespace has two characters at least);
-`partition` is crc32 of the channel's UTF-8 bytes modulo the namespace's `history_partitions`; `channel`
+`partition` is crc32 of the channel's UTF-8 bytes modulo the number of the namespace's streams; `channel`
 and `namespace` are escaped into one token: bytes of UTF-8 that a subject's token or a stream's name
 cannot hold, and `%` itself, are written `%XX`.
 """
@@ -61,10 +61,11 @@ class Subjects:
 
     Args:
         prefix: `broker.nats.prefix`, one token.
-        namespaces: how a channel leads to its namespace and partition.
+        namespaces: how a channel leads to its namespace, and over how many streams that is spread
+            until `spread` says otherwise.
     """
 
-    __slots__ = ("_namespaces", "_prefix", "_roots")
+    __slots__ = ("_counts", "_namespaces", "_prefix", "_roots")
 
     def __init__(self, prefix: str, namespaces: Namespaces) -> None:
         if escape(prefix) != prefix or _UNSAFE_IN_STREAM_NAME.search(prefix):
@@ -74,11 +75,20 @@ class Subjects:
         self._prefix = prefix
         self._namespaces = namespaces
         self._roots: dict[Partition, str] = {}
+        self._counts = {name: store.partitions for name, store in namespaces.stores.items()}
+
+    def partitions(self, namespace: str) -> int:
+        """Streams a namespace is spread over."""
+        return self._counts.get(namespace, PLAIN.partitions)
+
+    def spread(self, namespace: str, count: int) -> None:
+        """Change that: nearly every channel leads to another stream then."""
+        self._counts[namespace] = count
 
     def partition_of(self, channel: str) -> Partition:
         """Which stream a channel belongs to."""
         namespace = self._namespaces.name_of(channel)
-        count = self._namespaces.stores.get(namespace, PLAIN).partitions
+        count = self._counts.get(namespace, 1)
         return Partition(namespace, zlib.crc32(channel.encode()) % count if count > 1 else 0)
 
     def store(self, channel: str) -> str:
@@ -100,6 +110,10 @@ class Subjects:
     def marker(self, partition: Partition) -> str:
         """Where a stream's epoch marker is stored."""
         return f"{self._prefix}.marker.{self._root(partition)}"
+
+    def markers(self, namespace: str) -> str:
+        """The markers of all streams of a namespace."""
+        return f"{self._prefix}.marker.{_namespace_token(namespace)}.*"
 
     def node(self, topic: str) -> str:
         """Where nodes tell each other things."""

@@ -197,6 +197,21 @@ async def test_epoch_change_voids_everything(cluster: Cluster, clock: MockClock)
     assert tracked.position == StreamPosition(4, "e2")
 
 
+async def test_channels_that_were_moved_are_void(cluster: Cluster, clock: MockClock) -> None:
+    """Where a namespace is in other streams now, those who track are told, and channels open again."""
+    node = await cluster.node()
+    tracked, untracked = cluster.client(), cluster.client(tracked=False)
+    await join(node, tracked)
+    await join(node, untracked)
+    await cluster.publish(node, 3)
+    node.channels.epoch_changed("", "")
+    await trio.sleep(1)
+    await cluster.publish(node, 1)
+
+    assert tracked.lost
+    assert (len(tracked.received), len(untracked.received)) == (3, 4)
+
+
 async def test_numbers_for_the_gauges(cluster: Cluster, clock: MockClock) -> None:
     """What the tails hold is known."""
     node = await cluster.node()

@@ -18,6 +18,9 @@ MARKER = Marker("id", 10)
         (Finding(MARKER, age_s=10, max_age_s=100, limit=11, last=7, seen=7), Step.REPLACE),
         (Finding(MARKER, age_s=10, max_age_s=100, limit=9, last=7, seen=7), Step.RENEW),
         (Finding(Marker("id", 10, retired=True), 10, 100, 10, 7, 7), Step.REPLACE),
+        (Finding(Marker("id", 10, partitions=2), 10, 100, 10, 7, 7, partitions=2), Step.KEEP),
+        (Finding(Marker("id", 10, partitions=2), 10, 100, 10, 7, 7, partitions=3), Step.REPLACE),
+        (Finding(MARKER, 10, 100, 10, 7, 7, partitions=3), Step.RENEW),
     ],
 )
 def test_decide(found: Finding, step: Step) -> None:

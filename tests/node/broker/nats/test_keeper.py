@@ -11,7 +11,7 @@ from node.broker.interface import BrokerRejected, BrokerUnavailable, HistoryOpti
 from node.broker.namespaces import Namespaces, NamespaceStore
 from node.broker.nats.epoch import Marker, decode_marker, encode_marker
 from node.broker.nats.jetstream import UNLIMITED, JetStream
-from node.broker.nats.keeper import Keeper, Stream, new_marker_id
+from node.broker.nats.keeper import Keeper, Moved, Stream, new_marker_id
 from node.broker.nats.patience import Patience
 from node.broker.nats.streams import wanted
 from node.broker.nats.subjects import Partition, Subjects
@@ -28,18 +28,20 @@ MARKER = "b.marker._.0"
 class Node:
     """One node's view of the fake stream."""
 
-    def __init__(self, fake: FakeStream, name: str = "n", history: HistoryOptions = HISTORY) -> None:
+    def __init__(
+        self, fake: FakeStream, name: str = "n", history: HistoryOptions = HISTORY, partitions: int = 1
+    ) -> None:
         self.epochs: list[tuple[str, str]] = []
         ids = itertools.count(1)
         self.keeper = Keeper(
             JetStream(fake),
-            SUBJECTS,
+            Subjects("b", Namespaces({"": NamespaceStore(HISTORY, partitions)})),
             OPTIONS,
-            [("", history, 1)],
+            [("", history, partitions)],
             lambda namespace, epoch: self.epochs.append((namespace, epoch)),
             new_id=lambda: f"{name}{next(ids)}",
         )
-        (self.stream,) = self.keeper.streams.values()
+        self.stream = self.keeper.streams[Partition("", 0)]
 
     async def look(self) -> Stream:
         """Check, whatever was known."""
@@ -63,7 +65,7 @@ async def test_a_missing_stream_is_created(fake: FakeStream) -> None:
     node = Node(fake)
     stream = await node.look()
     assert fake.settings == wanted(SUBJECTS, Partition("", 0), HISTORY, OPTIONS)
-    assert markers(fake) == [Marker("n1", 5)]
+    assert markers(fake) == [Marker("n1", 5, partitions=1)]
     assert (stream.limit, stream.max_age_s, stream.seen, stream.verified) == (5, 300.0, 1, True)
     epoch = stream.epoch
     assert (await node.look()).epoch == epoch
@@ -146,7 +148,7 @@ async def test_a_raised_limit_is_a_new_epoch(fake: FakeStream) -> None:
     assert fake.settings is not None
     fake.settings["max_msgs_per_subject"] = 50
     stream = await node.look()
-    assert (stream.limit, markers(fake)[-1]) == (50, Marker("n2", 50))
+    assert (stream.limit, markers(fake)[-1]) == (50, Marker("n2", 50, partitions=1))
     assert stream.epoch != before
     assert node.epochs == [("", stream.epoch)]
     del fake.settings["max_msgs_per_subject"]
@@ -160,7 +162,7 @@ async def test_a_lowered_limit_counts_at_once(fake: FakeStream) -> None:
     assert fake.settings is not None
     fake.settings["max_msgs_per_subject"] = 2
     assert (await node.look()).limit == 2
-    assert markers(fake) == [Marker("n1", 5), Marker("n1", 2)]
+    assert markers(fake) == [Marker("n1", 5, partitions=1), Marker("n1", 2, partitions=1)]
     assert (await other.look()).limit == 2
     assert node.epochs == []
 
@@ -171,7 +173,7 @@ async def test_a_retired_stream_starts_a_new_epoch(fake: FakeStream) -> None:
     await node.look()
     fake.log.append((MARKER, encode_marker(Marker("off", 5, retired=True))))
     await node.look()
-    assert markers(fake)[-1] == Marker("n2", 5)
+    assert markers(fake)[-1] == Marker("n2", 5, partitions=1)
     assert len(node.epochs) == 1
 
 
@@ -255,6 +257,34 @@ async def test_a_stream_nodes_cannot_use_is_refused(fake: FakeStream, missing: s
     del fake.settings[missing]
     with pytest.raises(BrokerRejected, match="streams apply"):
         await node.look()
+
+
+async def test_a_stream_that_is_one_too_many_is_left_alone(fake: FakeStream) -> None:
+    """What its marker says sends the node to the first stream, before it could begin an epoch there."""
+    node = Node(fake, partitions=2)
+    second = node.keeper.streams[Partition("", 1)]
+    await node.keeper.verify(second, Patience(3))
+    assert (node.stream.verified, second.verified) == (True, True)
+    fake.log.append((MARKER, encode_marker(Marker("one", 5, partitions=1))))
+    fake.log.append(("b.marker._.1", encode_marker(Marker("off", 5, retired=True, partitions=1))))
+    stored = len(fake.log)
+    second.doubt()
+    with pytest.raises(Moved):
+        await node.keeper.verify(second, Patience(3))
+    assert (second.gone, list(node.keeper.streams), len(fake.log)) == (True, [Partition("", 0)], stored)
+    assert node.epochs == [("", ""), ("", node.stream.epoch)]
+
+
+async def test_a_marker_of_another_number_is_replaced(fake: FakeStream) -> None:
+    """Where only the first stream was told, the others' epochs end by themselves: their channels changed."""
+    await Node(fake, partitions=1).look()
+    fake.log.append(("b.marker._.1", encode_marker(Marker("old", 5, partitions=3))))
+    fake.log.append((MARKER, encode_marker(Marker("two", 5, partitions=2))))
+    node = Node(fake, "m")
+    await node.look()
+    second = node.keeper.streams[Partition("", 1)]
+    await node.keeper.verify(second, Patience(3))
+    assert (node.stream.marker_id, second.marker_id) == ("two", "m1")
 
 
 def test_ids_are_random() -> None:

@@ -142,7 +142,7 @@ async def test_silence_is_asked_again_until_the_deadline(
 async def test_another_marker_is_another_epoch(setup: Setup) -> None:
     """A marker another node has written is noticed by the next read, before anything is answered."""
     before = setup.stream.epoch
-    setup.fake.log.append((MARKER, encode_marker(Marker("other", 5))))
+    setup.fake.log.append((MARKER, encode_marker(Marker("other", 5, partitions=1))))
     page = await setup.reader.read(setup.stream, "a", 1, 10)
     assert page.head.epoch == setup.stream.epoch != before
     assert setup.epochs == [("", page.head.epoch)]
@@ -152,7 +152,7 @@ async def test_a_marker_with_a_lower_limit_counts(setup: Setup) -> None:
     """The limit is lowered in the marker before it is in the stream: proofs follow with the next read."""
     setup.store("a", "a")
     assert (await setup.reader.read(setup.stream, "a", 1, 10)).complete
-    setup.fake.log.append((MARKER, encode_marker(Marker(setup.stream.marker_id, 2))))
+    setup.fake.log.append((MARKER, encode_marker(Marker(setup.stream.marker_id, 2, partitions=1))))
     assert not (await setup.reader.read(setup.stream, "a", 1, 10)).complete
     assert setup.epochs == []
 
