@@ -9,9 +9,6 @@ import pytest
 from tests.integration.cluster import OPEN_NAMESPACE, Cluster
 from tests.integration.proxy import Proxy
 
-# So that their assertions show values, as those of test modules do.
-pytest.register_assert_rewrite("tests.integration.events", "tests.integration.sdk_contract")
-
 _numbers = itertools.count(1)
 
 
