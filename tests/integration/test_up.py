@@ -144,9 +144,11 @@ def test_the_catalog_is_in_consul_where_that_is_wanted(tmp_path: Path) -> None:
         program.expect("The cluster is ready: 2 nodes.")
         url = json.loads(ready_file.read_text())["coordinator"]["url"]
         for _ in range(50):
-            if "node-2" in (listed := run("nodes", "--coordinator", url).stdout):
+            listed = run("nodes", "--coordinator", url).stdout
+            if "node-1" in listed and "node-2" in listed:
                 break
-        assert "node-1" in listed
+        else:
+            pytest.fail(listed)
         with urlopen(f"{consul.url}/v1/health/service/broadcast-node") as response:
             assert len(json.loads(response.read())) == 2
         program.send_signal(signal.SIGTERM)
