@@ -194,8 +194,12 @@ class Kubernetes:
     # --- what can be done to it ----------------------------------------------------------------------
 
     async def kill(self, name: str) -> None:
-        """See Target: the pod is deleted without any grace."""
-        await self._delete(name, grace_s=0)
+        """See Target: the pod is deleted without any grace; of NATS, with the least there is.
+
+        Without any, Kubernetes forgets a pod at once: a StatefulSet replaces it while it still writes, and
+        two servers in one directory leave a store that neither can use.
+        """
+        await self._delete(name, grace_s=1 if self._kind_of(name) == "broker" else 0)
 
     async def terminate(self, name: str) -> None:
         """See Target: the pod is deleted, and has its grace period."""
@@ -222,9 +226,11 @@ class Kubernetes:
 
     async def start(self, name: str) -> None:
         """See Target: wait until the controller has replaced what ended."""
+        await self._settled(self._kind_of(name))
+
+    def _kind_of(self, name: str) -> Kind:
         suffixes: dict[str, Kind] = {"nats": "broker", "coordinator": "coordinator"}
-        suffix = name.removeprefix(f"{self._name}-").split("-")[0]
-        await self._settled(suffixes.get(suffix, "node"))
+        return suffixes.get(name.removeprefix(f"{self._name}-").split("-")[0], "node")
 
     async def add_node(self) -> str:
         """See Target."""
