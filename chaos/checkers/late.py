@@ -1,6 +1,7 @@
 """Late: deliveries, and catching up after a fault, that took longer than they may; clients that never did."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from math import inf
 from operator import sub
@@ -10,7 +11,7 @@ from chaos.checkers.absences import Refused, absences, away_s, refusals
 from chaos.checkers.verdict import Bounds, Case, Cases, Verdict, conclude, delivery_case
 from chaos.history import Final, Subscribed
 from chaos.lags import lags, percentiles, quiet, together
-from chaos.recorded import Disturbance, Recorded
+from chaos.recorded import Disturbance, Recorded, Stream
 
 NAME = "late"
 _SAMPLED_S = 2.0
@@ -18,8 +19,10 @@ _SAMPLED_S = 2.0
 
 def check(recorded: Recorded, bounds: Bounds) -> Verdict:
     """Deliveries are quick in quiet seconds, none stalls, all catch up after a fault, none is left behind."""
+    disturbances = recorded.disturbances(settle_s=bounds.settle_s)
     found = lags(recorded, recorded.healthy())
-    calm = together(found, quiet(found, recorded, recorded.disturbances(settle_s=bounds.settle_s)))
+    seconds = quiet(found, recorded, disturbances)
+    calm = together(found, seconds) - together(lags(recorded, _caught_up(recorded, disturbances)), seconds)
     p50, p99, most = percentiles(calm, 0.5, 0.99, 1.0)
     cases = Cases(_left_behind(recorded))
     _hold("deliveries in quiet seconds", p99, bounds.delivery_p99_s, cases)
@@ -58,6 +61,24 @@ def check(recorded: Recorded, bounds: Bounds) -> Verdict:
 def _hold(what: str, p99: float, bound: float, cases: Cases) -> None:
     if p99 > bound:
         cases.add(Case(f"p99 of {what} is {p99:.3f} s, {bound:g} at most"))
+
+
+def _caught_up(recorded: Recorded, disturbances: list[Disturbance]) -> Iterator[Stream]:
+    """What was published while a fault kept its client away: how soon it comes back is judged by itself."""
+    publications = recorded.publications
+    for stream in recorded.healthy():
+        missed = Stream(stream.client, stream.channel)
+        for away in absences(stream):
+            if not any(each.began <= away.ended and away.began <= each.ended for each in disturbances):
+                continue
+            for at in range(bisect_left(stream.times, away.began), len(stream.times)):
+                sent = publications[stream.numbers[at]].invoked or 0.0
+                if sent > away.ended:
+                    break
+                if sent >= away.began:
+                    missed.times.append(stream.times[at])
+                    missed.numbers.append(stream.numbers[at])
+        yield missed
 
 
 def _stalls(recorded: Recorded, bounds: Bounds) -> Iterator[Case]:

@@ -68,6 +68,20 @@ def test_slow_deliveries_while_a_fault_is_in_force_are_not_judged_as_quiet() -> 
     assert check(ended(story, "d"), BOUNDS).state == "valid"
 
 
+@pytest.mark.parametrize(("kept_away", "state"), [(True, "valid"), (False, "invalid")])
+def test_what_a_client_missed_while_a_fault_kept_it_away_is_not_judged_as_quiet(
+    kept_away: bool, state: str
+) -> None:
+    """SDKs wait longer after each attempt, until long after the healing; who stayed has no such excuse."""
+    story = good().wait(2.0).fault("nats-kill")
+    if kept_away:
+        story.closed("c1")
+    story.wait(2.0).healed("nats-kill").wait(7.0).published("d").delivered("c2", "d").wait(1.5)
+    if kept_away:
+        story.connected("c1").recovered("c1", "c")
+    assert check(ended(story.delivered("c1", "d"), "d"), Bounds(caught_up_s=20)).state == state
+
+
 def _crash(healed_after_s: float, delivered_after_s: float) -> Story:
     story = good().wait(2.0).fault("node-kill node-1").published("d").wait(healed_after_s)
     story.healed("node-kill node-1").wait(delivered_after_s - healed_after_s)
